@@ -1,0 +1,51 @@
+"""convrnn: every model that joins convolution and recurrence, batch-invariant, streamable, exportable, fast.
+
+Names load on first use (PEP 562), so that `import convrnn` loads no torch; `__init__.pyi` is the typed twin.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "convrnn.core.errors": (
+        "ConvrnnError",
+        "DataError",
+        "InputError",
+        "JobError",
+        "NotStreamable",
+        "ShapeError",
+        "SpecError",
+        "StateEnded",
+        "UsageError",
+    ),
+    "convrnn.core.seq": ("Ids", "Seq"),
+    "convrnn.layers.base": ("Layer", "Out", "Spec"),
+    "convrnn.layers.combine": ("Parallel", "Residual", "Serial"),
+    "convrnn.layers.conv": ("Conv",),
+    "convrnn.layers.dropout": ("Dropout",),
+    "convrnn.layers.embed": ("Embedding",),
+    "convrnn.layers.framewise": ("Activation", "Flatten", "Fold", "Linear"),
+    "convrnn.layers.norm": ("BatchNorm", "LayerNorm"),
+    "convrnn.layers.pool": ("GlobalPool", "Pool"),
+    "convrnn.layers.recurrent": ("GRU", "LSTM", "RNN"),
+    "convrnn.layers.stream": ("Stream",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'convrnn' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

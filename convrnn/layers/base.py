@@ -1,0 +1,204 @@
+"""The contract that every layer obeys: one method, five facts. Knows no layer in particular.
+
+    forward(x: Seq, state=None, last=True) -> Out(seq, state)
+    frames(n), ratio, past, lookahead, streams
+
+Offline is `forward(x)`. Streaming is the same call with the state handed on and `last=False`; a layer holds back what it cannot
+know yet and releases it when a row ends. Output j stands at input time `j / ratio` and reads the inputs
+`[j / ratio - past, j / ratio + lookahead]`, the same for every length.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from convrnn.core.errors import InputError, NotStreamable, ShapeError
+from convrnn.core.seq import Count, Ids, Seq, Shape, State, tidy
+from convrnn.core.spec import Record
+
+if TYPE_CHECKING:
+    from convrnn.layers.stream import Stream
+
+InShape = int | Shape | Ids
+"""What goes in: channels, `(*space, channels)`, or `Ids(n)` for symbols."""
+
+Last = bool | Tensor
+"""Whether rows end with this chunk: for all, or bool `[B]` for each."""
+
+
+class Out(NamedTuple):
+    """What a layer returns: the frames it could already answer, and the state to hand on."""
+
+    seq: Seq
+    state: State
+
+
+class Spec(Record):
+    """The declarative description of a layer or a whole model: frozen, hashable, stored by name."""
+
+    family: ClassVar[str] = "layer"
+
+    def build(self, in_shape: InShape) -> Layer:
+        """The module for inputs of this shape, its widths inferred from left to right, freshly initialised.
+
+        Args:
+            in_shape: channels; `(H, C)` or `(H, W, C)` with space; `Ids(n)` for symbols.
+
+        Raises:
+            ShapeError: the layer cannot take this shape; the path to it is named.
+        """
+        shape = (in_shape,) if isinstance(in_shape, int) else in_shape
+        try:
+            layer = self.module(shape)
+        except InputError as error:
+            raise (error.within(self.name) if self.name != "serial" else error) from None
+        layer.name = self.name
+        return layer
+
+    @abstractmethod
+    def module(self, in_shape: Shape | Ids) -> Layer:
+        """The layer of this spec; called by `build`, which names the path in errors."""
+
+
+class Layer(nn.Module):
+    """A map from sequences to sequences that answers the same offline, padded, batched and in chunks.
+
+    Attributes:
+        name: the registered name of its spec.
+        in_shape: what it takes; `Ids(n)` for symbols.
+        out_shape: `(*space, C)` of its output frames.
+        ratio: the slope of `frames`; 0 if the number of frames does not grow.
+        past: input frames before `j / ratio` that output j reads; None: all of them.
+        lookahead: input frames after it; None: unbounded, answers only when a row ends.
+        streams: False only where the state would grow with T.
+        remedy: what to use instead where `streams` is False.
+    """
+
+    name: str = ""
+    remedy: str = ""
+
+    def __init__(self, in_shape: Shape | Ids, out_shape: Shape) -> None:
+        super().__init__()
+        self.in_shape, self.out_shape = in_shape, out_shape
+        self.ratio: Fraction = Fraction(1)
+        self.past: int | None = 0
+        self.lookahead: int | None = 0
+        self.streams: bool = True
+
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Seq, state: State = None, last: Last = True) -> Out: ...
+
+    @abstractmethod
+    def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
+        """The frames that can be answered now, and the state.
+
+        Args:
+            x: `[B, T, *space, C]`; `lengths[i]` says how many frames row i brings (0: it pauses).
+            state: what the call before returned; None at the start.
+            last: whether rows end with these frames.
+
+        Raises:
+            ShapeError: values of another shape than `in_shape`.
+            NotStreamable: `last` is not True and the layer does not stream.
+            StateEnded: frames for a row that has ended.
+        """
+
+    def frames(self, n: Count) -> Count:
+        """Output frames for n valid input frames, n an int, SymInt or int64 tensor."""
+        return n
+
+    def ready(self, n: Count) -> Count:
+        """Output frames that are out after n input frames of a row that goes on."""
+        return n
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """The state before the first frame as tensors, in the dtype and on the device of `like`."""
+        return ()
+
+    def parts(self) -> Iterator[tuple[str, Layer]]:
+        """The layers inside, with their place."""
+        yield from ()
+
+    def walk(self, path: str = "") -> Iterator[tuple[str, Layer]]:
+        """This layer and all inside it, depth first, each with its dotted path (`2.residual.gru`)."""
+        yield path, self
+        for place, part in self.parts():
+            yield from part.walk(f"{path}.{place}" if path else place)
+
+    def stream(self, batch: int = 1) -> Stream:
+        """A session that is fed chunk by chunk, in inference mode.
+
+        Raises:
+            NotStreamable: names the layer that cannot stream and the remedy.
+        """
+        from convrnn.layers.stream import Stream
+
+        return Stream(self, batch)
+
+    def require_streams(self) -> None:
+        """Raises `NotStreamable` for the innermost layer that does not stream."""
+        for path, layer in reversed(list(self.walk())):
+            if not layer.streams:
+                raise NotStreamable(path or self.name, "cannot stream: it needs the whole row", layer.remedy)
+
+    def checked(self, x: Seq) -> Seq:
+        """`x`, its shape compared with `in_shape`."""
+        if isinstance(self.in_shape, Ids):
+            if x.values.dim() != 2 or x.values.dtype.is_floating_point:
+                raise ShapeError(
+                    self.name,
+                    f"expected integer ids [B, T], got {x.values.dtype} {list(x.values.shape)}",
+                    "give ids, or build for channels",
+                )
+        elif x.values.dim() < 3 or tuple(x.values.shape[2:]) != self.in_shape:
+            expected = ", ".join(["B", "T", *map(str, self.in_shape)])
+            raise ShapeError(self.name, f"expected [{expected}], got {list(x.values.shape)}", f"build it for {tuple(x.values.shape[2:])}")
+        elif not x.values.dtype.is_floating_point:
+            raise ShapeError(
+                self.name, f"expected floating-point values, got {x.values.dtype}", "convert with .float(), or put an Embedding first"
+            )
+        return x
+
+
+def channels_of(in_shape: Shape | Ids) -> int:
+    """The number of channels; raises `ShapeError` for symbols."""
+    return dense(in_shape)[-1]
+
+
+def dense(in_shape: Shape | Ids) -> Shape:
+    """A shape with channels; raises `ShapeError` for symbols."""
+    if isinstance(in_shape, Ids):
+        raise ShapeError("", f"expected channels, got ids of {in_shape.size} symbols", "put an Embedding first")
+    return in_shape
+
+
+def flat(in_shape: Shape | Ids) -> int:
+    """Channels of a shape without space; raises `ShapeError`."""
+    shape = dense(in_shape)
+    if len(shape) != 1:
+        raise ShapeError("", f"expected frames without space, got {shape}", "put a Fold first")
+    return shape[0]
+
+
+class Framewise(Layer):
+    """A layer that treats each frame alone. Subclasses give `each`."""
+
+    def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
+        x = tidy(self.checked(x))
+        return Out(Seq(self.each(x.values), x.lengths), ())
+
+    @abstractmethod
+    def each(self, values: Tensor) -> Tensor:
+        """`[B, T, *space, C]` to `[B, T, *space', C']`; the padding is zero."""
+
+
+def is_last(last: Last, batch: int, device: torch.device) -> Tensor:
+    """Bool `[B]`."""
+    return last if isinstance(last, Tensor) else torch.full((batch,), last, dtype=torch.bool, device=device)

@@ -1,0 +1,148 @@
+"""Convolution over time with 0, 1 or 2 space dimensions. Knows no state of its own: `windowed.py` holds the frames."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from convrnn.core.errors import ShapeError, SpecError
+from convrnn.core.seq import Ids, Shape
+from convrnn.core.spec import register
+from convrnn.layers.base import Layer, Spec, dense
+from convrnn.layers.init import Init, fill
+from convrnn.layers.windowed import Windowed
+
+Positive = Annotated[int, Field(gt=0)]
+Sizes = Positive | tuple[Positive, ...]
+"""One number for all dimensions, or one each: time first, then space."""
+
+
+@register("conv")
+class Conv(Spec):
+    """Convolution over time (and space): `[B, T, *space, C]` to `[B, T', *space', features]`.
+
+    As in torch, Keras and every deep-learning text it is a cross-correlation; for a picture (time x, space y)
+
+        z_k[x, y] = b_k + sum_c sum_u sum_v f_k[c, u, v] I[c, s x + d u - p, s y + d v - p]
+
+    with stride s, dilation d, left padding p, c over the channels of the group of k (LeCun et al. 1998).
+
+    `same` reads ((kernel - 1) dilation) // 2 frames back and the rest ahead, whatever the stride, and gives ceil(n / stride) frames; `causal`
+    reads only back (space stays `same`); `valid` gives max(0, (n - span) // stride + 1), the default of Keras. The default is `same`
+    because a stack of it never runs out of frames.
+
+    Attributes:
+        features: output channels.
+        kernel: window, in frames (and positions).
+        stride: step from window to window.
+        dilation: distance between the taps of a window.
+        groups: channel groups that do not see each other; as many as channels: depthwise.
+        padding: `same`, `causal` or `valid`.
+        bias: whether to add b_k.
+        separable: a depthwise convolution, then a pointwise one (Chollet 2017, arXiv 1610.02357).
+        init: how the weights begin; He, because a ReLU usually follows.
+
+    Example:
+        >>> net = Conv(32, kernel=5, stride=2, padding="causal").build(8)
+        >>> net.ratio, net.past, net.lookahead, net.frames(11)
+        (Fraction(1, 2), 4, 0, 6)
+    """
+
+    features: Positive = field(kw_only=False)
+    kernel: Sizes = 3
+    stride: Sizes = 1
+    dilation: Sizes = 1
+    groups: Positive = 1
+    padding: Literal["same", "causal", "valid"] = "same"
+    bias: bool = True
+    separable: bool = False
+    init: Init = "he"
+
+    def check(self) -> None:
+        """Groups divide features; a separable convolution has its own groups."""
+        if self.features % self.groups:
+            raise SpecError("conv.groups", f"expected a divisor of features={self.features}, got {self.groups}")
+        if self.separable and self.groups != 1:
+            raise SpecError("conv.groups", f"expected 1 with separable=True, got {self.groups}", "leave groups out")
+
+    def module(self, in_shape: Shape | Ids) -> Layer:
+        """See `Spec.module`."""
+        return _Conv(self, dense(in_shape))
+
+
+def sizes(value: int | tuple[int, ...], dimensions: int, what: str) -> tuple[int, ...]:
+    """One number a dimension, time first; raises `ShapeError`."""
+    if isinstance(value, int):
+        return (value,) * dimensions
+    if len(value) != dimensions:
+        raise ShapeError("", f"expected {dimensions} number(s) for {what} (time, then space), got {value}")
+    return value
+
+
+class _Conv(Windowed):
+    def __init__(self, spec: Conv, in_shape: Shape) -> None:
+        *space, channels = in_shape
+        if len(space) > 2:
+            raise ShapeError("", f"expected at most 2 space dimensions, got {len(space)}", "put a Fold first")
+        if channels % spec.groups:
+            raise ShapeError("", f"expected groups={spec.groups} to divide {channels} input channels")
+        dims = len(space) + 1
+        kernel, stride, dilation = (
+            sizes(v, dims, n) for v, n in ((spec.kernel, "kernel"), (spec.stride, "stride"), (spec.dilation, "dilation"))
+        )
+        spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        whole = spec.padding == "valid"
+        left = {"causal": spans[0] - 1, "same": (spans[0] - 1) // 2, "valid": 0}[spec.padding]
+        out_space = tuple((n - e) // s + 1 if whole else -(-n // s) for n, e, s in zip(space, spans[1:], stride[1:], strict=True))
+        if any(n < 1 for n in out_space):
+            raise ShapeError(
+                "", f"kernel {kernel} with padding 'valid' does not fit into space {tuple(space)}", "use a smaller kernel or padding 'same'"
+            )
+        super().__init__(in_shape, (*out_space, spec.features), spans[0], stride[0], left, not whole)
+        self.conv_stride, self.dilation = stride, dilation
+        self.groups = channels if spec.separable else spec.groups
+        # The space is padded here, on the left as `same` says and on the right with what the last window needs.
+        befores = [0 if whole else (e - 1) // 2 for e in spans[1:]]
+        afters = [(m - 1) * s + e - n - b for m, s, e, n, b in zip(out_space, stride[1:], spans[1:], space, befores, strict=True)]
+        self.space_padding = tuple(zip(befores, afters, strict=True))
+        self.weight = nn.Parameter(torch.empty(channels if spec.separable else spec.features, channels // self.groups, *kernel))
+        self.pointwise = nn.Parameter(torch.empty(spec.features, channels)) if spec.separable else None
+        self.bias = nn.Parameter(torch.zeros(spec.features)) if spec.bias else None
+        fill(self.weight, spec.init)
+        if self.pointwise is not None:
+            fill(self.pointwise, spec.init)
+
+    def windows(self, frames: Tensor, total: Tensor | int, padding: int = 0) -> Tensor:
+        inner = [b if b == a else 0 for b, a in self.space_padding]
+        outer = [(0, 0) if b == a else (b, a) for b, a in self.space_padding]
+        if any(a or b for b, a in outer):
+            frames = F.pad(frames, (0, 0) + tuple(n for pair in reversed(outer) for n in pair))
+        bias = self.bias if self.pointwise is None else None
+        y = _convolve(frames, self.weight, bias, self.conv_stride, (padding, *inner), self.dilation, self.groups)
+        return y if self.pointwise is None else F.linear(y, self.pointwise, self.bias)
+
+
+def _convolve(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> Tensor:
+    """`[B, T, *space, C]` to the same layout. Channels go last as a view, the layout oneDNN and cuDNN are fastest in: nothing is transposed."""
+    if x.dim() == 5:
+        y = F.conv3d(x.permute(0, 4, 1, 2, 3), weight, bias, stride, padding, dilation, groups)
+        return y.permute(0, 2, 3, 4, 1).contiguous()
+    if x.dim() == 4:
+        y = F.conv2d(x.permute(0, 3, 1, 2), weight, bias, stride, padding, dilation, groups)
+        return y.permute(0, 2, 3, 1).contiguous()
+    # One dimension runs as a picture of height 1: conv1d has no channels-last path.
+    y = F.conv2d(x.transpose(1, 2).unsqueeze(2), weight.unsqueeze(2), bias, (1, *stride), (0, *padding), (1, *dilation), groups)
+    return y.squeeze(2).transpose(1, 2).contiguous()
