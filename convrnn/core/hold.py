@@ -73,7 +73,7 @@ def keep(frames: Tensor, total: Tensor, held: Tensor, size: int) -> Hold:
 
 
 def keep_in_phase(frames: Tensor, new: int, lengths: Tensor | None, before: Tensor, size: int, ends: Tensor | bool) -> Hold:
-    """`keep` where every living row goes on holding `size` frames of the `size + lengths` it has; a slice when all rows bring all `new` ones."""
+    """`keep` where every living row goes on holding `size` frames of its `size + lengths`; a slice when all rows bring all `new` ones."""
     if lengths is None and ends is False:
         return frames[:, new : new + size].clone(), before
     counts = torch.full_like(before, new) if lengths is None else lengths

@@ -13,7 +13,7 @@ from torch import Tensor
 Count = TypeVar("Count", int, Tensor)
 """A number of frames: int, SymInt or an int64 tensor."""
 
-State = tuple[Any, ...] | Tensor | None
+State = tuple[Any, ...] | None
 """A nested plain tuple of tensors; None is the initial state."""
 
 
@@ -73,16 +73,9 @@ def at_least(n: Count, floor: int) -> Count:
     """max(n, floor) for int, SymInt and tensor alike."""
     if isinstance(n, Tensor):
         return n.clamp(min=floor)
-    return torch.sym_max(n, floor) if isinstance(n, torch.SymInt) else max(n, floor)  # pyright: ignore[reportReturnType]
-
-
-def at_most(n: Count, ceiling: int) -> Count:
-    """min(n, ceiling) for int, SymInt and tensor alike."""
-    if isinstance(n, Tensor):
-        return n.clamp(max=ceiling)
-    return torch.sym_min(n, ceiling) if isinstance(n, torch.SymInt) else min(n, ceiling)  # pyright: ignore[reportReturnType]
+    return torch.sym_max(n, floor) if isinstance(n, torch.SymInt) else max(n, floor)  # pyright: ignore[reportReturnType]  (SymInt is an int)
 
 
 def ceil_div(n: Count, d: int) -> Count:
     """ceil(n / d) in integers."""
-    return n if d == 1 else (n + d - 1) // d  # pyright: ignore[reportReturnType]
+    return n if d == 1 else (n + d - 1) // d

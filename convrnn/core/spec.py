@@ -1,9 +1,10 @@
 """Records: frozen, strict, registered descriptions that are stored as JSON and written by hand as YAML. Knows nothing of layers.
 
-A record is a frozen dataclass, its fields checked strictly by pydantic, registered under a short name in a family ("layer", "task", "modality", ...).
+A record is a frozen dataclass, its fields checked strictly by pydantic, registered under a short name in a family ("layer", "task",
+"modality", ...).
 
 * stored form, every field written, so that a changed default never changes a saved model: `{"layer": "gru", "features": 64, ...}`
-* YAML form, defaults omitted: `{gru: 64, bidirectional: true}`; a list is the family's `sequence` record (a stack); a bare name has no fields.
+* YAML form, defaults omitted: `{gru: 64, bidirectional: true}`; a list is a stack (`serial`); a bare name has no fields.
 
 Loading looks names up in the registry; it imports and executes nothing.
 """
@@ -132,7 +133,7 @@ def register(name: str) -> Callable[[type[_R]], type[_R]]:
     def enter(cls: type[_R]) -> type[_R]:
         cls.name = name
         made = cast(type[_R], dataclasses.dataclass(frozen=True, kw_only=True, repr=False)(cls))
-        made.__init__ = _construct  # type: ignore[method-assign]
+        made.__init__ = _construct
         fields = _fields(made)
         made.positional = tuple(f.name for f in fields if not f.kw_only)
         registry = _REGISTRY.setdefault(cls.family, {})
@@ -173,7 +174,7 @@ def read_yaml(text: str, where: str) -> Any:
         SpecError: the text is not YAML; the line is named.
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader subclass)
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
@@ -247,7 +248,7 @@ def _with_references(schema: Any) -> Any:
 
 
 def _fields(cls: type[Record]) -> tuple[dataclasses.Field[Any], ...]:
-    return dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]  (registered records are dataclasses)
+    return dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]  (a registered record is a dataclass)
 
 
 def _given(record: Record) -> dict[str, Any]:

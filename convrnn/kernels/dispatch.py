@@ -108,7 +108,8 @@ def _recur_backward(
     dy: Tensor,
     dfinal: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return tuple(loops.backward(cell, x, lengths, w_x, w_h, has_b, has_b_h, state, reverse, y, saved, dy, dfinal))
+    dx, dw_x, dw_h, db, db_h, dstate = loops.backward(cell, x, lengths, w_x, w_h, has_b, has_b_h, state, reverse, y, saved, dy, dfinal)
+    return dx, dw_x, dw_h, db, db_h, dstate
 
 
 @_recur_backward.register_fake

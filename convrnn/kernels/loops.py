@@ -58,7 +58,7 @@ class Loop(ABC):
         dgates_BG: Tensor,
         dh_gates_BG: Tensor,
     ) -> tuple[Tensor, ...]:
-        """The gradient of the old state; fills the gradients of the input's (`dgates_BG`) and the state's (`dh_gates_BG`) part of the gates."""
+        """The gradient of the old state; fills those of the input's (`dgates_BG`) and the state's (`dh_gates_BG`) part of the gates."""
 
 
 class _Tanh(Loop):

@@ -45,7 +45,7 @@ def gru(gates_BG: Tensor, state: Tensor, w_h: Tensor, b_h: Tensor | None) -> Ten
 
 
 def gru_before(gates_BG: Tensor, state: Tensor, w_h: Tensor, b_h: Tensor | None) -> Tensor:
-    """n = tanh(x_n + W_n (r h)), h = (1 - z) n + z h: the reset before the product (Cho et al. 2014, arXiv 1406.1078v3; Keras `reset_after=False`)."""
+    """n = tanh(x_n + W_n (r h)), h = (1 - z) n + z h: the reset before the product (Cho et al. 2014, arXiv 1406.1078v3)."""
     h = state[0]
     w_rz, w_n = w_h.split([2 * h.shape[-1], h.shape[-1]])
     x_rz, x_n = gates_BG.split([2 * h.shape[-1], h.shape[-1]], dim=-1)

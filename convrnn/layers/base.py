@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -118,7 +118,7 @@ class Layer(nn.Module):
         """Output frames that are out after n input frames of a row that goes on."""
         return n
 
-    def initial_state(self, batch: int, like: Tensor) -> State:
+    def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
         """The state before the first frame as tensors, in the dtype and on the device of `like`."""
         return ()
 

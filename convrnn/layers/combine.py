@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import field
 from fractions import Fraction
 from math import ceil, lcm
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,10 @@ class Serial(Spec):
 
     variadic: ClassVar[str | None] = "layers"
     layers: tuple[Spec, ...] = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *layers: Spec) -> None: ...
 
     def module(self, in_shape: Shape | Ids) -> Layer:
         """See `Spec.module`."""
@@ -75,7 +79,7 @@ class _Serial(Layer):
             n = layer.ready(n)
         return n
 
-    def initial_state(self, batch: int, like: Tensor) -> State:
+    def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
         """See `Layer.initial_state`."""
         return tuple(layer.initial_state(batch, like) for layer in self._all())
 
@@ -90,7 +94,7 @@ class _Serial(Layer):
         return Out(x, tuple(states))
 
     def _all(self) -> list[Layer]:
-        return list(self.layers)  # pyright: ignore[reportReturnType]
+        return list(self.layers)  # pyright: ignore[reportReturnType]  (a ModuleList does not say of what)
 
 
 def _further(reach: int | None, step: int | None, ratio: Fraction) -> int | None:
@@ -108,8 +112,8 @@ class Parallel(Spec):
 
     Attributes:
         branches: two or more, with equal numbers of frames out.
-        merge: `concat` of channels; `add`; or `gate`: a softmax over the branches of W [y_1; ...] + a, for each channel (Arevalo et al. 2017,
-            arXiv 1702.01992, for more than two).
+        merge: `concat` of channels; `add`; or `gate`: for each channel a softmax over the branches of W [y_1; ...] + a (Arevalo et al.
+            2017, arXiv 1702.01992, for more than two).
 
     Example:
         >>> from convrnn.layers.conv import Conv
@@ -120,6 +124,10 @@ class Parallel(Spec):
     variadic: ClassVar[str | None] = "branches"
     branches: tuple[Spec, ...]
     merge: Literal["concat", "add", "gate"] = "concat"
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *branches: Spec, merge: Literal["concat", "add", "gate"] = "concat") -> None: ...
 
     def check(self) -> None:
         """At least two branches."""
@@ -209,12 +217,12 @@ class _Parallel(Layer):
 
     def ready(self, n: Count) -> Count:
         """See `Layer.ready`."""
-        counts = [layer.ready(n) for layer in self._all()]
-        if isinstance(n, Tensor):
-            return torch.stack(counts).amin(0)  # pyright: ignore[reportArgumentType, reportReturnType, reportCallIssue]
-        return min(counts)  # pyright: ignore[reportArgumentType, reportReturnType]
+        first, *others = (layer.ready(n) for layer in self._all())
+        for other in others:
+            first = torch.minimum(first, other) if isinstance(first, Tensor) and isinstance(other, Tensor) else min(first, other)
+        return first
 
-    def initial_state(self, batch: int, like: Tensor) -> State:
+    def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
         """See `Layer.initial_state`."""
         waiting = tuple(hold.empty(batch, size, layer.out_shape, like, 0) for size, layer in zip(self.sizes, self._all(), strict=True))
         return tuple(layer.initial_state(batch, like) for layer in self._all()), waiting if self.waits else ()
@@ -267,7 +275,7 @@ class _Parallel(Layer):
         return Seq(torch.cat(values, -1) if self.merge == "concat" else sum(values[1:], values[0]), lengths, clean)
 
     def _all(self) -> list[Layer]:
-        return list(self.branches)  # pyright: ignore[reportReturnType]
+        return list(self.branches)  # pyright: ignore[reportReturnType]  (a ModuleList does not say of what)
 
 
 def _compare_shapes(place: str, layer: Layer, first: Layer, merge: str) -> None:

@@ -32,9 +32,9 @@ class Conv(Spec):
 
     with stride s, dilation d, left padding p, c over the channels of the group of k (LeCun et al. 1998).
 
-    `same` reads ((kernel - 1) dilation) // 2 frames back and the rest ahead, whatever the stride, and gives ceil(n / stride) frames; `causal`
-    reads only back (space stays `same`); `valid` gives max(0, (n - span) // stride + 1), the default of Keras. The default is `same`
-    because a stack of it never runs out of frames.
+    `same` reads ((kernel - 1) dilation) // 2 frames back and the rest ahead, whatever the stride, and gives ceil(n / stride) frames;
+    `causal` reads only back (space stays `same`); `valid` gives max(0, (n - span) // stride + 1), as Keras does by default. The default
+    here is `same` because a stack of it never runs out of frames.
 
     Attributes:
         features: output channels.
@@ -121,7 +121,7 @@ class _Conv(Windowed):
         inner = [b if b == a else 0 for b, a in self.space_padding]
         outer = [(0, 0) if b == a else (b, a) for b, a in self.space_padding]
         if any(a or b for b, a in outer):
-            frames = F.pad(frames, (0, 0) + tuple(n for pair in reversed(outer) for n in pair))
+            frames = F.pad(frames, (0, 0, *(n for pair in reversed(outer) for n in pair)))
         bias = self.bias if self.pointwise is None else None
         y = _convolve(frames, self.weight, bias, self.conv_stride, (padding, *inner), self.dilation, self.groups)
         return y if self.pointwise is None else F.linear(y, self.pointwise, self.bias)
@@ -136,7 +136,7 @@ def _convolve(
     dilation: tuple[int, ...],
     groups: int,
 ) -> Tensor:
-    """`[B, T, *space, C]` to the same layout. Channels go last as a view, the layout oneDNN and cuDNN are fastest in: nothing is transposed."""
+    """`[B, T, *space, C]` to the same layout. Channels last as a view is what oneDNN and cuDNN are fastest in: nothing is transposed."""
     if x.dim() == 5:
         y = F.conv3d(x.permute(0, 4, 1, 2, 3), weight, bias, stride, padding, dilation, groups)
         return y.permute(0, 2, 3, 4, 1).contiguous()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from math import prod
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -51,7 +51,7 @@ class DropoutLayer(Layer):
         super().__init__(in_shape, in_shape)
         self.rate, self.variational = rate, variational
 
-    def initial_state(self, batch: int, like: Tensor) -> State:
+    def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
         """Fresh seeds, in training."""
         if not self.training or not self.rate:
             return ()
@@ -64,7 +64,7 @@ class DropoutLayer(Layer):
         if not self.training or not self.rate:
             return Out(x, ())
         batch, frames = x.values.shape[:2]
-        seed, clock = state or self.initial_state(batch, x.values)  # pyright: ignore[reportGeneralTypeIssues]
+        seed, clock = state or self.initial_state(batch, x.values)
         shown = 1 if self.variational else frames
         start = torch.zeros_like(clock) if self.variational else clock
         mask = keep_mask(seed, start, shown, prod(self.out_shape), 1 - self.rate, x.values.dtype)

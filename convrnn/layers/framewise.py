@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import field
 from fractions import Fraction
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -165,13 +165,13 @@ class _Flatten(Layer):
 
     def frames(self, n: Count) -> Count:
         """One."""
-        return n * 0 + 1  # pyright: ignore[reportReturnType]
+        return n * 0 + 1
 
     def ready(self, n: Count) -> Count:
         """None before the end."""
-        return n * 0  # pyright: ignore[reportReturnType]
+        return n * 0
 
-    def initial_state(self, batch: int, like: Tensor) -> State:
+    def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
         """An empty hold."""
         return hold.empty(batch, self.size, dense(self.in_shape), like, 0)
 
@@ -185,7 +185,7 @@ class _Flatten(Layer):
             return Out(
                 Seq(x.values[:, : self.size].reshape(batch, 1, self.out_shape[0]), None if x.lengths is None else x.lengths * 0 + 1), spent
             )
-        buffer, held = state if state is not None else self.initial_state(batch, x.values)  # pyright: ignore[reportGeneralTypeIssues]
+        buffer, held = state if state is not None else self.initial_state(batch, x.values)
         ends = is_last(last, batch, held.device)
         living = held > hold.ENDED // 2
         joined, total = hold.append((buffer, held), x.values, row_lengths(x), self.size + frames)

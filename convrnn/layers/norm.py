@@ -21,8 +21,8 @@ Epsilon = Annotated[float, Field(gt=0)]
 class BatchNorm(Spec):
     """(x - mean) / sqrt(var + epsilon) * scale + shift for each channel (Ioffe & Szegedy 2015, arXiv 1502.03167).
 
-    In training the statistics are those of the valid frames of the batch, so rows of a batch influence each other; in evaluation those of a running
-    average, so they do not.
+    In training the statistics are those of the valid frames of the batch, so rows of a batch influence each other; in evaluation those of
+    a running average, so they do not.
 
     Attributes:
         momentum: share of a new batch in the running average (Keras writes 1 - momentum).

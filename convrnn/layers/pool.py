@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import field
 from fractions import Fraction
 from math import prod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,8 +29,8 @@ class Pool(Spec):
     ceil(n / stride) frames. `"drop"`: only whole windows, as torch and Keras do by default. `keep` is the default because with
     `drop` a short row has no frame left after two pools.
 
-    `Pool(windows=n)` divides each row into n windows, window i covering the frames [floor(i L / n), ceil((i + 1) L / n)) of a row of length L,
-    as in adaptive pooling; space is left alone; an empty row gives zeros. It needs the whole row.
+    `Pool(windows=n)` divides each row into n windows, window i covering the frames [floor(i L / n), ceil((i + 1) L / n)) of a row of
+    length L, as in adaptive pooling; space is left alone; an empty row gives zeros. It needs the whole row.
 
     Attributes:
         window: frames (and positions) of a window; time first.
@@ -84,7 +84,7 @@ class _Pool(Windowed):
         fill = float("-inf") if self.kind == "max" else 0.0
         real = torch.as_tensor(total, device=frames.device).reshape(-1, 1) > torch.arange(frames.shape[1], device=frames.device)
         frames = torch.where(expand_mask(real, frames), frames, frames.new_full((), fill))
-        frames = F.pad(frames, (0, 0) + tuple(n for m in reversed(self.missing) for n in (0, m)), value=fill)
+        frames = F.pad(frames, (0, 0, *(n for m in reversed(self.missing) for n in (0, m))), value=fill)
         if self.kind == "max":
             return _pooled(frames, self.window, self.pool_stride, maximum=True)
         # The mean over whole windows, zeros included, times size over count: ONNX has no other divisor.
@@ -128,10 +128,10 @@ class _AdaptivePool(Layer):
         self.ratio, self.past, self.lookahead, self.streams = Fraction(0), None, None, False
 
     def frames(self, n: Count) -> Count:
-        return n * 0 + self.windows  # pyright: ignore[reportReturnType]
+        return n * 0 + self.windows
 
     def ready(self, n: Count) -> Count:
-        return n * 0  # pyright: ignore[reportReturnType]
+        return n * 0
 
     def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
         if last is not True or state is not None:
@@ -165,8 +165,9 @@ class GlobalPool(Spec):
     zeros.
 
     Attributes:
-        kind: `mean`, `max`, `last` (the last frame: h_T, a code of the whole sequence), or `attention`: softmax over time of a learned score
-            v . tanh(W x + b) (Yang et al. 2016, hierarchical attention networks), computed online (Milakov & Gimelshein 2018, arXiv 1805.02867).
+        kind: `mean`, `max`, `last` (the last frame: h_T, a code of the whole sequence), or `attention`: softmax over time of a learned
+            score v . tanh(W x + b) (Yang et al. 2016, hierarchical attention networks), computed online (Milakov & Gimelshein 2018,
+            arXiv 1805.02867).
         size: width of the hidden layer of the attention score; None: the number of channels.
 
     Example:
@@ -198,12 +199,12 @@ class _GlobalPool(Layer):
         self.ratio, self.past, self.lookahead = Fraction(0), None, None
 
     def frames(self, n: Count) -> Count:
-        return n * 0 + 1  # pyright: ignore[reportReturnType]
+        return n * 0 + 1
 
     def ready(self, n: Count) -> Count:
-        return n * 0  # pyright: ignore[reportReturnType]
+        return n * 0
 
-    def initial_state(self, batch: int, like: Tensor) -> State:
+    def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
         return (torch.zeros(batch, dtype=torch.int64, device=like.device), *self.start(batch, like))
 
     @abstractmethod

@@ -6,7 +6,7 @@ A new cell is one subclass of `Cell`: its registered name, the name of its step 
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -97,9 +97,10 @@ class RNN(Cell):
 
 @register("lstm")
 class LSTM(Cell):
-    """i, f, o = sigmoid(W [x; h] + b), g = tanh(W [x; h] + b), c = f c + i g, h = o tanh(c) (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
+    """i, f, o = sigmoid(W [x; h] + b), g = tanh(W [x; h] + b), c = f c + i g, h = o tanh(c).
 
-    One bias a gate, as in the papers and Keras: torch's second is redundant.
+    Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000. One bias a gate, as in the papers and Keras: torch's second
+    is redundant.
 
     Attributes:
         forget_bias: where the forget gate's bias begins; 1 keeps the memory open at first (Jozefowicz et al. 2015).
@@ -125,9 +126,9 @@ class GRU(Cell):
     Here z is how much of the past is *kept* (torch, cuDNN, arXiv 1406.1078v3); texts that write h_t = (1 - z) h + z n mean 1 - z.
 
     Attributes:
-        reset: where the reset gate r acts on the candidate n: `after` the recurrent product, n = tanh(W_n x + r (U_n h + c) + b) (1406.1078v1,
-            cuDNN, torch; the default because both products of a step are one), or `before` it, n = tanh(W_n x + U_n (r h) + b) (1406.1078v3,
-            Keras `reset_after=False`).
+        reset: where the reset gate r acts on the candidate n: `after` the recurrent product, n = tanh(W_n x + r (U_n h + c) + b)
+            (1406.1078v1, cuDNN, torch; the default because both products of a step are one), or `before` it,
+            n = tanh(W_n x + U_n (r h) + b) (1406.1078v3, Keras `reset_after=False`).
 
     Example:
         >>> GRU(8, reset="before", bidirectional=True, merge="sum").build(4).out_shape
@@ -185,7 +186,7 @@ class _Recurrent(Layer):
         """Both directions answer only when the row has ended."""
         return n * 0 if self.spec.bidirectional else n
 
-    def initial_state(self, batch: int, like: Tensor) -> State:
+    def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
         """Zeros."""
         cell = tuple(like.new_zeros(batch, self.spec.features) for _ in range(self.spec.states))
         cells = (cell,) * (len(self.forward_layers) + len(self.backward_layers))
@@ -196,7 +197,7 @@ class _Recurrent(Layer):
         x = tidy(self.checked(x))
         if self.spec.bidirectional and last is not True:
             raise NotStreamable(self.name, "cannot stream: the backward direction needs the whole row", self.remedy)
-        cells, drops = state if state is not None else self.initial_state(x.values.shape[0], x.values)  # pyright: ignore[reportGeneralTypeIssues]
+        cells, drops = state if state is not None else self.initial_state(x.values.shape[0], x.values)
         directions = 2 if self.spec.bidirectional else 1
         new_cells: list[tuple[Tensor, ...]] = []
         new_drops: list[State] = []

@@ -1,4 +1,4 @@
-"""The grid of convolution and pooling over time: windows, strides, and the frames held back between chunks. Knows no arithmetic of a window.
+"""The grid of convolution and pooling over time: windows, strides, frames held back between chunks. Knows no arithmetic of a window.
 
 Window j covers the frames `[j * stride - left, j * stride - left + span)`. `partial` windows are those the end of a row cuts short: with
 them there are ceil(n / stride) frames, without them max(0, (n - span) // stride + 1).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -45,13 +45,13 @@ class Windowed(Layer):
         """See the module: with or without partial windows."""
         if self.partial:
             return ceil_div(n, self.stride)
-        return at_least((n - self.span) // self.stride + 1, 0)  # pyright: ignore[reportReturnType]
+        return at_least((n - self.span) // self.stride + 1, 0)
 
     def ready(self, n: Count) -> Count:
         """Windows that are complete after n frames."""
-        return at_least((n + self.left - self.span) // self.stride + 1, 0)  # pyright: ignore[reportReturnType]
+        return at_least((n + self.left - self.span) // self.stride + 1, 0)
 
-    def initial_state(self, batch: int, like: Tensor) -> State:
+    def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
         """`(buffer [B, span - 1, *space, C], held [B])`: the left padding is held."""
         return hold.empty(batch, self.span - 1, dense(self.in_shape), like, self.left)
 

@@ -31,9 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _table(only_case: str | None, only_law: str | None, splits: int) -> int:
     cases = [case for case in CASES if only_case is None or only_case in case.name]
-    keys = [key for key in laws.keys() if only_law is None or key == only_law]
+    keys = [key for key in laws.law_names() if only_law is None or key == only_law]
     if not cases or not keys:
-        print(f"no case or law of that name; laws: {', '.join(laws.keys())}", file=sys.stderr)
+        print(f"no case or law of that name; laws: {', '.join(laws.law_names())}", file=sys.stderr)
         return 2
     width = max(len(case.name) for case in cases)
     marks = {"pass": "+", "exempt": "e", "FAIL": "X"}

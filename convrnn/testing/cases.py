@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from convrnn.core.seq import Ids
-
 from convrnn.layers.combine import Parallel, Residual, Serial
 from convrnn.layers.conv import Conv
 from convrnn.layers.dropout import Dropout

@@ -1,7 +1,7 @@
 """The laws of the contract, each a small named check over a case. Knows no layer in particular.
 
-A law takes a `Case` and a seed and raises `LawBroken`. Laws run in evaluation mode; those of `TRAINED` in training mode too, where
-masks of dropout are a function of seed, row and frame. Where a case is exempt it says why, and the law must fail on it: that is its witness.
+A law takes a `Case` and a seed and raises `LawBroken`. Laws run in evaluation mode; those of `TRAINED` in training mode too, where masks
+of dropout are a function of seed, row and frame. Where a case is exempt it says why, and the law must fail on it: that is its witness.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -263,6 +263,7 @@ def purity(case: Case, seed: int, training: bool) -> None:
     before = [t.clone() for t in (x.values, *leaves(middle))]
     buffers = {name: b.clone() for name, b in net.named_buffers()}
     answers: list[list[Tensor]] = []
+    after: State = None
     for _ in range(2):
         net.load_state_dict(buffers, strict=False)
         torch.manual_seed(seed)
@@ -308,7 +309,7 @@ def gradcheck(case: Case, seed: int, training: bool) -> None:
         raise LawBroken("gradcheck failed")
 
 
-def _replace(state: State, replaced: Mapping[int, Tensor]) -> State:
+def _replace(state: Any, replaced: Mapping[int, Tensor]) -> Any:
     """The same nested state with some tensors exchanged."""
     if state is None or isinstance(state, Tensor):
         return state if state is None else replaced.get(id(state), state)
@@ -344,7 +345,7 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
-def keys() -> list[str]:
+def law_names() -> list[str]:
     """Every law, and `law:train` for those that hold in training mode too."""
     return [*LAWS, *(f"{law}:train" for law in TRAINED)]
 

@@ -1,0 +1,63 @@
+# Every target sets itself up from a bare clone: a virtual environment in .venv, the package in it (editable), versions from constraints.txt.
+# `make demo PYTHON=python3.12` chooses the interpreter (3.11 or later).
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Ahead of `pip install`, what is built from these is out of date.
+BUILT_FROM := pyproject.toml constraints.txt CMakeLists.txt $(wildcard convrnn/kernels/csrc/*)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+# The build's own environment is held to the tested versions too: pip reads the first variable up to 25.2, the second from 25.3.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+
+.PHONY: demo test test-full check oracles bench clean
+.DELETE_ON_ERROR:
+
+demo: .venv/.train
+	rm -rf runs/demo
+	$(BIN)/convrnn train digits --model crnn --out runs/demo
+	@echo "The report is at runs/demo/report.html"
+
+test: .venv/.dev
+	CONVRNN_NATIVE=require $(BIN)/python -m pytest -n 2
+	CONVRNN_NATIVE=off $(BIN)/python -m pytest tests/kernels tests/layers -k "native or dropout"
+
+test-full: .venv/.dev
+	CONVRNN_NATIVE=require $(BIN)/python -m pytest -n 2 --full
+	CONVRNN_NATIVE=off $(BIN)/python -m pytest --full tests/kernels tests/layers -k "native or dropout"
+
+check: .venv/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+oracles: .venv/.peers
+	KERAS_BACKEND=torch CONVRNN_NATIVE=require $(BIN)/python -m pytest tests/oracles
+
+bench: .venv/.peers
+	KERAS_BACKEND=torch CONVRNN_NATIVE=require $(BIN)/python benchmarks
+
+clean:
+	rm -rf .venv build dist runs/demo .pytest_cache .ruff_cache .import_linter_cache
+	find convrnn tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'convrnn needs Python 3.11 or later: make PYTHON=python3.12'; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.train: .venv/bin/python $(BUILT_FROM)
+	$(PIP) -e '.[train]'
+	@touch $@
+
+# A compiler is required here: with the fallback, a syntax error in the C++ would install without kernels and stay green.
+# aeon and mlxtend are read, never imported (their data files serve the tests): without their dependencies, which clash with ours.
+.venv/.dev: .venv/bin/python $(BUILT_FROM)
+	CONVRNN_NATIVE=require $(PIP) -e '.[dev]'
+	$(PIP) --no-deps aeon mlxtend
+	@touch $@
+
+.venv/.peers: .venv/.dev
+	CONVRNN_NATIVE=require $(PIP) -e '.[dev,peers]'
+	@touch $@
