@@ -1,0 +1,256 @@
+"""Which columns of a table are input, target, id, time and group, and how it holds its inputs. Knows no file format, builds nothing.
+
+What the user names is taken; what is left is recognised by name and content, and said. Where two answers are possible it asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convrnn.core.errors import DataError, UsageError
+from convrnn.data.examples import RECOGNISE, Columns, Layout
+from convrnn.data.opening import nearest
+from convrnn.data.pictures import PICTURE
+from convrnn.data.tables import KNOWN_IDS, KNOWN_TARGETS, KNOWN_TEXTS, KNOWN_TIMES, Table, is_missing, is_number
+
+Sort = Literal["number", "text", "list", "image", "empty"]
+"""What the cells of a column are."""
+
+
+class UnknownColumn(DataError):
+    """A column that was named and that the table does not have."""
+
+
+def numbers(cells: Sequence[Any]) -> tuple[NDArray[np.float64], list[int]]:
+    """Cells as float64, NaN where a value is missing or no number, and the rows of those that are no number."""
+    try:
+        return np.array(cells, np.float64), []
+    except (TypeError, ValueError):
+        good = [is_number(cell) for cell in cells]
+        values = np.array([float(cell) if fine else np.nan for cell, fine in zip(cells, good, strict=True)], np.float64)
+        return values, [row for row, cell in enumerate(cells) if not good[row] and not is_missing(cell)]
+
+
+def sort_of(cells: Sequence[Any]) -> Sort:
+    """What a column holds. One with more numbers than text is numeric: its text cells are errors, shown when it is read."""
+    try:  # nearly every column of a wide table: no need to look at the cells one by one
+        values = np.array(cells, np.float64)
+        if values.ndim == 1 and np.isfinite(values).any():
+            return "number"
+    except (TypeError, ValueError):
+        pass
+    present = [cell for cell in cells if not is_missing(cell)]
+    if not present:
+        return "empty"
+    if all(isinstance(cell, bytes | dict) or (isinstance(cell, str) and PICTURE.search(cell)) for cell in present):
+        return "image"
+    if not any(isinstance(cell, str | int | float) for cell in present):
+        return "list"
+    values, bad = numbers(cells)
+    return "number" if np.isfinite(values).sum() > len(bad) else "text"
+
+
+def resolve(table: Table, wanted: Columns, labelled: bool = True) -> tuple[Columns, tuple[str, ...]]:
+    """Columns for every part, and what to tell the user.
+
+    Args:
+        table: the table.
+        wanted: what the user named, or what an earlier `resolve` found.
+        labelled: False: a table without its target is welcome.
+
+    Raises:
+        UnknownColumn: a column that the table does not have; names the nearest.
+        DataError: no single answer to what the target is; names the remedy.
+        UsageError: a column that plays two parts.
+    """
+    found = _named(table, wanted, labelled)
+    sorts: dict[str, Sort] = {name: sort_of(cells) for name, cells in zip(table.columns, table.cells, strict=True)}
+    if found == RECOGNISE and not table.header and is_blocks(table):
+        named = Columns(table.columns[3:], table.columns[2], None, table.columns[0], table.columns[1], "long")
+        return named, (f"{table.name}: recognised as id, time, class, then channels",)
+    notes: list[str] = []
+    if found.target is None and wanted.target is None:
+        found = replace(found, target=_find_target(table, found, sorts, labelled))
+        if found.target is not None:
+            notes.append(f"{table.name}: target is {found.target!r}")
+    found, layout_notes = _with_layout(table, found, sorts)
+    return found, (*notes, *layout_notes)
+
+
+def is_blocks(table: Table) -> bool:
+    """Whether a table without header holds blocks as Baydogan's collection does: id, time from 0 or 1, class constant within the id."""
+    if len(table.columns) < 4 or any(sort_of(cells) != "number" for cells in table.cells):
+        return False
+    ids, times, classes = (numbers(cells)[0] for cells in table.cells[:3])
+    starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
+    sizes = np.diff(np.r_[starts, len(ids)])
+    if len(np.unique(ids)) != len(starts) or len(starts) == len(ids):
+        return False
+    expected = np.arange(len(ids)) - np.repeat(starts, sizes) + times[0]
+    return times[0] in (0, 1) and bool((times == expected).all() and (classes == np.repeat(classes[starts], sizes)).all())
+
+
+def _named(table: Table, wanted: Columns, labelled: bool) -> Columns:
+    """The columns that the user named, by the names that the table has for them."""
+    if not labelled and not table.header and len(table.columns) == len(wanted.inputs):
+        return replace(wanted, inputs=table.columns, target=None)  # the columns of training without the one of the labels
+    inputs = wanted.inputs
+    if wanted.layout == "wide" and not table.header and wanted.target in table.columns:  # another file may be wider or narrower
+        inputs = tuple(name for name in table.columns if name not in {wanted.target, wanted.group})
+    target = wanted.target
+    if not labelled and target is not None and target not in table.columns:
+        target = None
+    found = replace(
+        wanted,
+        inputs=tuple(_column(table, name, "--input") for name in inputs),
+        target=_column(table, target, "--target") if target is not None else None,
+        group=_column(table, wanted.group, "--group") if wanted.group is not None and labelled else None,
+        id=_column(table, wanted.id, "--id") if wanted.id is not None else None,
+        time=_column(table, wanted.time, "--time") if wanted.time is not None else None,
+    )
+    if found.target is not None and found.target in found.inputs:
+        raise UsageError("--target", f"{found.target!r} is given as input too", "name it once")
+    return found
+
+
+def _column(table: Table, name: str, option: str) -> str:
+    if name in table.columns:
+        return name
+    alike = [column for column in table.columns if column.strip().lower() == name.strip().lower()]
+    if len(alike) == 1:
+        return alike[0]
+    if not table.header and name.isdigit() and 1 <= int(name) <= len(table.columns):
+        return table.columns[int(name) - 1]
+    near = nearest(name, table.columns)
+    remedy = f"did you mean {near!r}?" if near else f"the columns are {_listing(table.columns)}"
+    raise UnknownColumn(f"{table.name}: {option}", f"no column is called {name!r}", remedy)
+
+
+def _find_target(table: Table, found: Columns, sorts: dict[str, Sort], labelled: bool) -> str | None:
+    taken = {*found.inputs, found.group, found.id, found.time}
+    free = [name for name in table.columns if name not in taken]
+    named = [name for name in free if name.strip().lower() in KNOWN_TARGETS]
+    free = [name for name in free if name.strip().lower() not in KNOWN_IDS | KNOWN_TIMES]
+    if len(named) == 1:
+        return named[0]
+    if not labelled:
+        return None
+    if not named:
+        guess = _by_content(table, free, sorts)
+        if guess is not None:
+            return guess
+    listing = _listing(named or free)
+    example = named[0] if named else (free or table.columns)[-1]
+    raise DataError(
+        table.name,
+        f"expected one target column, and it could be any of {listing}",
+        f"name it with --target, for example --target {example!r}",
+    )
+
+
+def _by_content(table: Table, free: list[str], sorts: dict[str, Sort]) -> str | None:
+    """The only column that can be the target: a few labels beside numbers, lists, pictures or texts; None: there is no such column."""
+    by_sort = {sort: [name for name in free if sorts[name] == sort] for sort in ("number", "text", "list", "image")}
+    labels = [name for name in by_sort["text"] if _repeats(table.column(name))]
+    texts = [name for name in by_sort["text"] if name not in labels]
+    scalars = [*by_sort["number"], *labels]
+    if by_sort["list"] or by_sort["image"] or len(texts) == 1:
+        return scalars[0] if len(scalars) == 1 else None
+    if len(labels) == 1 and (by_sort["number"] or texts):
+        return labels[0]
+    if labels or texts or table.header or len(by_sort["number"]) < 3:
+        return None
+    ends = [by_sort["number"][0], by_sort["number"][-1]]
+    whole = [name for name in ends if _is_label(numbers(table.column(name))[0])]
+    middle = [numbers(table.column(name))[0] for name in by_sort["number"][1:-1]]
+    fractions = any((values != np.floor(values))[np.isfinite(values)].any() for values in middle)
+    return whole[0] if len(whole) == 1 and fractions else None
+
+
+def _repeats(cells: Sequence[Any]) -> bool:
+    return len(set(cells)) <= max(2, len(cells) // 2) and len(set(cells)) < len(cells)
+
+
+def _is_label(values: NDArray[np.float64]) -> bool:
+    return bool(np.isfinite(values).all() and (values == np.floor(values)).all()) and _repeats(values.tolist())
+
+
+def _with_layout(table: Table, found: Columns, sorts: dict[str, Sort]) -> tuple[Columns, tuple[str, ...]]:
+    """Id, time, inputs and layout, where they are not given yet."""
+    explicit, given = bool(found.inputs), found.layout
+    taken = {found.target, found.group, found.id, found.time, *found.inputs}
+    named_ids = [name for name in table.columns if name not in taken and name.strip().lower() in KNOWN_IDS]
+    repeated = [name for name in named_ids if len(set(table.column(name))) * 3 <= len(table) * 2]
+    candidates = list(found.inputs) or [
+        name for name in table.columns if name not in taken and name not in named_ids and sorts[name] != "empty"
+    ]
+    layout = found.layout or _layout(table, candidates, sorts, found.id is not None or len(repeated) == 1, explicit)
+    if layout == "long":
+        found = replace(found, id=found.id or repeated[0])
+        times = [name for name in candidates if name.strip().lower() in KNOWN_TIMES and name not in found.inputs]
+        found = replace(found, time=found.time or (times[0] if times else None))
+        candidates = [name for name in candidates if name != found.time]
+    inputs = candidates if explicit else [name for name in candidates if _fits(layout, name, sorts)]
+    if layout == "text" and len(inputs) > 1 and not explicit:
+        inputs = _one_text(table, inputs)
+    if not inputs:
+        raise DataError(table.name, f"expected input columns, got {_listing(table.columns)}", "name them with --input")
+    found = replace(found, inputs=tuple(inputs), layout=layout)
+    unused = [name for name in table.columns if name not in {*inputs, found.target, found.group, found.id, found.time}]
+    if found.layout == given:  # found when the training part was read, and said then
+        return found, ()
+    notes = [f"{table.name}: {_sentence(found)}"]
+    if unused:
+        notes.append(f"{table.name}: not used: {_listing(unused)}")
+    return found, tuple(notes)
+
+
+def _layout(table: Table, candidates: Sequence[str], sorts: dict[str, Sort], has_id: bool, explicit: bool) -> Layout:
+    kinds = {sorts[name] for name in candidates}
+    count = sum(sorts[name] == "number" for name in candidates)
+    if "list" in kinds:
+        return "cells"
+    if "image" in kinds:
+        return "image"
+    if "number" in kinds and has_id:
+        return "long"
+    texts = [name for name in candidates if sorts[name] == "text"]
+    many = [name for name in texts if not _repeats(table.column(name))]
+    if texts and (explicit or not count or (many and count < 3) or any(name.strip().lower() in KNOWN_TEXTS for name in texts)):
+        return "text"
+    return "wide"
+
+
+def _fits(layout: Layout, name: str, sorts: dict[str, Sort]) -> bool:
+    return sorts[name] == {"wide": "number", "long": "number", "cells": "list", "text": "text", "image": "image"}[layout]
+
+
+def _one_text(table: Table, names: list[str]) -> list[str]:
+    named = [name for name in names if name.strip().lower() in KNOWN_TEXTS]
+    many = [name for name in names if not _repeats(table.column(name))]
+    for choice in (named, many):
+        if len(choice) == 1:
+            return choice
+    raise DataError(table.name, f"the text could be any of {_listing(names)}", f"name it with --input, for example --input {names[0]!r}")
+
+
+def _sentence(found: Columns) -> str:
+    """How the inputs were recognised, for the user."""
+    inputs = _listing(found.inputs)
+    if found.layout == "wide":
+        return f"each row is a series of {len(found.inputs)} frames, {found.inputs[0]!r} to {found.inputs[-1]!r}"
+    if found.layout == "long":
+        return f"rows of one {found.id!r} are a series, channels {inputs}" + (f", in order of {found.time!r}" if found.time else "")
+    return {"cells": "each cell is a series, channels", "image": "each cell is a picture, in", "text": "text is"}[
+        found.layout
+    ] + f" {inputs}"
+
+
+def _listing(names: Collection[str]) -> str:
+    shown = [repr(name) for name in list(names)[:8]]
+    return ", ".join(shown) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -1,0 +1,91 @@
+"""Folders of classes: pictures or texts in one folder a class, or one file of lines a class. Knows no table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from convrnn.core.errors import DataError
+from convrnn.data.examples import Examples, Target
+from convrnn.data.opening import content, data_files, decode, lines, role_of
+from convrnn.data.pictures import PICTURE, alike, picture
+
+_TEXT = re.compile(r"(?i)\.(txt|text)(\.gz)?$")
+
+
+def is_class_folder(folder: Traversable) -> bool:
+    """Whether a folder holds pictures or single texts only, so that its own name is their class."""
+    entries = data_files(folder)
+    kinds = (PICTURE.search(entry.name) or (_TEXT.search(entry.name) and role_of(entry.name) is None) for entry in entries)
+    return bool(entries) and all(entry.is_file() for entry in entries) and all(kinds)
+
+
+def class_folders(name: str, folders: Sequence[Traversable], encoding: str | None = None) -> Examples:
+    """Pictures or texts in one folder a class.
+
+    Args:
+        name: of the whole, for errors.
+        folders: one a class.
+        encoding: of texts; None: recognised.
+
+    Raises:
+        DataError: pictures and texts mixed, a damaged picture.
+    """
+    files = [(folder.name, file) for folder in folders for file in data_files(folder)]
+    pictures = sum(bool(PICTURE.search(file.name)) for _, file in files)
+    if pictures not in (0, len(files)):
+        raise DataError(name, f"expected pictures or texts, got {pictures} pictures and {len(files) - pictures} texts", "keep one kind")
+    targets: list[Target] = [title for title, _ in files]
+    names = [f"{title}/{file.name}" for title, file in files]
+    said = (f"{name}: one folder a class, {', '.join(folder.name for folder in folders[:20])}",)
+    if pictures:
+        inputs, notes = alike(name, [picture(content(file).data, title) for title, (_, file) in zip(names, files, strict=True)])
+        return Examples("image", list(inputs), targets, names, target_name="folder", task="classify", notes=(*said, *notes))
+    texts, notes = _whole_texts([file for _, file in files], encoding)
+    return Examples("text", list(texts), targets, names, target_name="folder", task="classify", notes=(*said, *notes))
+
+
+def loose_pictures(name: str, files: Sequence[Traversable]) -> Examples:
+    """Pictures without classes, to predict."""
+    inputs, notes = alike(name, [picture(content(file).data, file.name) for file in files])
+    return Examples("image", list(inputs), None, [file.name for file in files], notes=notes)
+
+
+def classes_of(files: Sequence[Traversable]) -> dict[str, Traversable] | None:
+    """One file of lines a class: names that differ in one part only, such as `rt-polarity.pos.gz` and `rt-polarity.neg.gz`; else None."""
+    split = [re.split(r"[._\-\s]", re.sub(r"(?i)\.gz$", "", file.name)) for file in files]
+    if len(files) < 2 or len({len(parts) for parts in split}) != 1:
+        return None
+    varying = [place for place in range(len(split[0])) if len({parts[place] for parts in split}) > 1]
+    if len(varying) != 1 or len({parts[varying[0]] for parts in split}) != len(files):
+        return None
+    return {parts[varying[0]]: file for parts, file in zip(split, files, strict=True)}
+
+
+def class_files(name: str, files: dict[str, Traversable], encoding: str | None = None) -> Examples:
+    """Lines of text, one file a class.
+
+    Raises:
+        DataError: a file that is empty or no text.
+    """
+    inputs: list[Any] = []
+    targets: list[Target] = []
+    names: list[str] = []
+    notes = [f"{name}: one file a class, {', '.join(files)}"]
+    for title, file in files.items():
+        text, said = decode(content(file), encoding)
+        notes += said
+        for number, line in lines(text):
+            inputs.append(line.strip())
+            targets.append(title)
+            names.append(f"{file.name}:{number}")
+    return Examples("text", inputs, targets, names, target_name="label", task="classify", notes=tuple(notes))
+
+
+def _whole_texts(files: Sequence[Traversable], encoding: str | None) -> tuple[list[str], tuple[str, ...]]:
+    decoded = [decode(content(file), encoding) for file in files]
+    notes = dict.fromkeys(note.partition(": ")[2] for _, said in decoded for note in said)
+    counts = [(note, sum(note in one for _, said in decoded for one in said)) for note in notes]
+    return [text.strip() for text, _ in decoded], tuple(f"{count} files: {note}" for note, count in counts)

@@ -1,0 +1,205 @@
+"""Arrays, lists and data frames in memory -> examples. Knows no file.
+
+A data frame of pandas, polars or pyarrow is recognised by its own class, looked up among the loaded modules: nothing is imported for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convrnn.core.errors import DataError
+from convrnn.data.examples import RECOGNISE, Columns, Examples, Kind, Target
+from convrnn.data.layouts import examples_of
+from convrnn.data.tables import Table
+from convrnn.data.timeseries import series_notes
+
+
+def from_arrays(
+    X: Any,
+    y: Any = None,
+    *,
+    lengths: Any = None,
+    groups: Any = None,
+    kind: Kind | None = None,
+    name: str = "X",
+) -> Examples:
+    """Examples from what Python programs hold.
+
+    Args:
+        X: `[N, T, C]` or `[N, T]` numbers, `[N, H, W]` uint8 or `[N, H, W, C]` pictures, a list of `[T]` or `[T, C]` arrays, a list of
+            texts, or a data frame whose columns are frames, or hold series or texts.
+        y: targets, one a row; None: there are none.
+        lengths: frames of each row where `X` is padded, or the lengths of rows that `X` `[sum, C]` holds one after the other.
+        groups: one a row; rows of one group stay together in a split.
+        kind: what a row is where numbers could be either; None: three dimensions are series unless they are uint8.
+        name: how errors call `X`.
+
+    Raises:
+        DataError: no rows, other numbers of rows in `X` and `y`, an array of other dimensions, something that is no number.
+    """
+    if is_frame(X):
+        examples = from_frame(X, name=name)
+        inputs, found, channels, notes = examples.inputs, examples.kind, examples.channels, examples.notes
+    else:
+        inputs, found = _inputs(X, lengths, kind, name)
+        width = inputs[0].shape[-1] if found == "series" else 0
+        channels = ("value",) if width == 1 else tuple(f"channel {place}" for place in range(1, width + 1))
+        notes = series_notes(name, inputs) if found == "series" else ()
+    targets = None if y is None else _targets(y, len(inputs), name)
+    of_groups = None if groups is None else [str(group) for group in _per_row(groups, len(inputs), "groups", name)]
+    names = [f"{name}[{row}]" for row in range(len(inputs))]
+    return Examples(found, inputs, targets, names, channels, groups=of_groups, notes=notes)
+
+
+def is_frame(value: Any) -> bool:
+    """Whether a value is a data frame of pandas or polars, or a table of pyarrow."""
+    known = [(sys.modules.get(module), title) for module, title in (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"))]
+    return any(module is not None and isinstance(value, getattr(module, title)) for module, title in known)
+
+
+def from_frame(frame: Any, columns: Columns = RECOGNISE, labelled: bool = False, name: str = "X") -> Examples:
+    """Examples from a data frame, its columns recognised as those of a file are.
+
+    Args:
+        frame: of pandas, polars or pyarrow.
+        columns: which column plays which part; empty: recognised.
+        labelled: whether it must hold the target.
+        name: how errors call it.
+
+    Raises:
+        DataError: see `layouts.examples_of`.
+    """
+    names, cells = _frame_columns(frame)
+    if not names or not len(cells[0]):
+        raise DataError(name, "expected at least one row and column, got none", "give some rows")
+    table = Table(name, tuple(names), tuple(cells), range(len(cells[0])))
+    return examples_of(table, columns, labelled)[0]
+
+
+def _frame_columns(frame: Any) -> tuple[list[str], list[list[Any]]]:
+    module = type(frame).__module__.partition(".")[0]
+    if module == "pyarrow":
+        return list(frame.column_names), [column.to_pylist() for column in frame.columns]
+    names = list(frame.columns)
+    to_list = (lambda column: column.to_list()) if module == "polars" else (lambda column: column.tolist())
+    return [str(title) for title in names], [[_plain(cell) for cell in to_list(frame[title])] for title in names]
+
+
+def _plain(cell: Any) -> Any:
+    """A cell as Python has it: arrays and series in cells become lists, pandas' NA becomes None."""
+    if isinstance(cell, str | int | float | bytes | list | dict | None):
+        return cell
+    if type(cell).__name__ in ("NAType", "NaTType"):
+        return None
+    return np.asarray(cell).tolist()
+
+
+def _inputs(X: Any, lengths: Any, kind: Kind | None, name: str) -> tuple[list[Any], Kind]:
+    if isinstance(X, list | tuple):
+        if not X:
+            raise DataError(name, "expected at least one row, got none", "give some rows")
+        if all(isinstance(row, str) for row in X):
+            return [str(row) for row in X], "text"
+        if lengths is None and kind != "image" and (len({len(np.shape(row)) for row in map(_array, X)}) == 1):
+            return _rows(X, name), "series"
+    array = _array(X)
+    if array.ndim and not len(array):
+        raise DataError(name, "expected at least one row, got none", "give some rows")
+    if array.ndim == 1 and array.dtype.kind in "UTO":
+        return _inputs(array.tolist(), None, kind, name)
+    if array.dtype.kind not in "biuf":
+        raise DataError(name, f"expected numbers or texts, got an array of {array.dtype}", "convert it to float32")
+    found: Kind = kind or ("image" if array.ndim == 4 or (array.ndim == 3 and array.dtype == np.uint8 and lengths is None) else "series")
+    return (_pictures(array, name) if found == "image" else _series(array, lengths, name)), found
+
+
+def _array(value: Any) -> NDArray[Any]:
+    """As an array; rows of unequal length become an array of objects."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        array = np.empty(len(value), object)
+        array[:] = list(value)
+        return array
+
+
+def _pictures(array: NDArray[Any], name: str) -> list[Any]:
+    if array.ndim not in (3, 4):
+        raise DataError(name, f"expected pictures [N, H, W] or [N, H, W, C], got {array.shape}", "reshape it")
+    pixels = array if array.dtype == np.uint8 else array.astype(np.float32)
+    return list(pixels[..., None] if pixels.ndim == 3 else pixels)
+
+
+def _series(array: NDArray[Any], lengths: Any, name: str) -> list[Any]:
+    values = array.astype(np.float32)
+    if lengths is None:
+        if values.ndim not in (2, 3):
+            raise DataError(name, f"expected [N, T, C] or [N, T], got {values.shape}", "reshape it, or give a list of arrays")
+        return list(values[..., None] if values.ndim == 2 else values)
+    counts = _counts(lengths, name)
+    if len(counts) != len(values) and sum(counts) == len(values) and values.ndim <= 2:
+        flat = values[:, None] if values.ndim == 1 else values
+        return list(np.split(flat, np.cumsum(counts)[:-1]))
+    _per_row(counts, len(values), "lengths", name)
+    if values.ndim not in (2, 3) or max(counts) > values.shape[1]:
+        raise DataError(
+            name,
+            f"expected padded rows [N, T, C] with lengths up to T, got {values.shape} and a length of {max(counts)}",
+            "correct the lengths",
+        )
+    padded = values[..., None] if values.ndim == 2 else values
+    return [row[:count] for row, count in zip(padded, counts, strict=True)]
+
+
+def _counts(lengths: Any, name: str) -> list[int]:
+    array = _array(lengths)
+    if array.ndim != 1 or array.dtype.kind not in "iu" or (array < 1).any():
+        raise DataError(f"{name}: lengths", "expected whole numbers of at least 1, one a row", "correct the lengths")
+    return array.tolist()
+
+
+def _rows(X: Sequence[Any], name: str) -> list[Any]:
+    rows = [_row(row, f"{name}[{place}]") for place, row in enumerate(X)]
+    for place, row in enumerate(rows):
+        if row.shape[1] != rows[0].shape[1]:
+            raise DataError(
+                f"{name}[{place}]",
+                f"expected {rows[0].shape[1]} channels as in {name}[0], got {row.shape[1]}",
+                "give all rows the same channels",
+            )
+    return rows
+
+
+def _row(row: Any, where: str) -> NDArray[np.float32]:
+    try:
+        values = np.asarray(row, np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(where, f"expected numbers ({error})", "give arrays [T] or [T, C]") from error
+    if values.ndim not in (1, 2) or not len(values):
+        raise DataError(where, f"expected an array [T] or [T, C] of at least one frame, got {values.shape}", "reshape or remove it")
+    return values[:, None] if values.ndim == 1 else values
+
+
+def _targets(y: Any, rows: int, name: str) -> list[Target]:
+    array = _array(y)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise DataError("y", f"expected one target a row, got {array.shape}", "give a list of labels or numbers")
+    targets = _per_row(array.tolist(), rows, "y", name)
+    for row, target in enumerate(targets):
+        if not isinstance(target, str | int | float) or target != target:
+            raise DataError(f"y[{row}]", f"expected a label or a number, got {target!r}", "correct it or remove the row")
+    return list(targets)
+
+
+def _per_row(values: Any, rows: int, what: str, name: str) -> Sequence[Any]:
+    listed = list(values)
+    if len(listed) != rows:
+        raise DataError(name, f"{rows} rows, but {len(listed)} in {what}", f"give one of {what} for each row")
+    return listed

@@ -1,0 +1,129 @@
+"""What targets say: whether they are labels or numbers, and whether the parts agree. Knows no file and no loss function."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from convrnn.core.errors import DataError, UsageError
+from convrnn.data.examples import Examples, Target, Task
+
+FEW_LABELS = 20
+"""Up to so many different whole numbers are labels; more are labels only if each comes ten times on average."""
+
+
+def task_of(examples: Examples) -> tuple[Task, str]:
+    """The task, and the reason in words for the user.
+
+    Raises:
+        DataError: there are no targets.
+    """
+    if examples.task is not None:
+        return examples.task, f"{examples.task} (as the data or the user says)"
+    targets = known(examples)
+    numbers = [to_number(target) for target in targets]
+    distinct = len(set(targets))
+    name = examples.target_name
+    if any(number is None for number in numbers):
+        return "classify", f"classify, since {name!r} holds {distinct} labels that are not numbers"
+    if any(number is not None and not number.is_integer() for number in numbers):
+        return "regress", f"regress, since {name!r} holds numbers with fractions"
+    if distinct > FEW_LABELS and distinct * 10 > len(targets):
+        return "regress", f"regress, since {name!r} holds {distinct} different whole numbers in {len(targets)} rows"
+    return "classify", f"classify, since {name!r} holds {distinct} different whole numbers in {len(targets)} rows"
+
+
+def as_task(examples: Examples, task: Task | None) -> Examples:
+    """The examples with targets of the type that the task wants: `float` to regress, `str` to classify; None leaves them as they are.
+
+    Raises:
+        DataError: a target that is no number although the task is to regress; names its row.
+        UsageError: no such task.
+    """
+    if task is None:
+        return examples
+    if task not in ("classify", "regress"):
+        raise UsageError("task", f"expected classify or regress, got {task!r}", "choose one of them")
+    if examples.targets is None:
+        return replace(examples, task=task)
+    if task == "classify":
+        return replace(examples, task=task, targets=[label(target) for target in examples.targets])
+    numbers: list[Target] = []
+    for target, name in zip(examples.targets, examples.names, strict=True):
+        number = to_number(target)
+        if number is None:
+            raise DataError(
+                f"{name}:{examples.target_name}", f"expected a number, got {target!r}", "correct the cell, or use --task classify"
+            )
+        numbers.append(number)
+    return replace(examples, task=task, targets=numbers)
+
+
+def known(examples: Examples) -> list[Target]:
+    """The targets.
+
+    Raises:
+        DataError: there are none.
+    """
+    if examples.targets is None:
+        where = examples.names[0] if examples.names else "data"
+        raise DataError(where, "these rows have no target", "name the target column with --target")
+    return examples.targets
+
+
+def label(target: Target) -> str:
+    """A target as a label: whole numbers without a decimal point, so that 1, 1.0 and "1" are one label."""
+    if isinstance(target, float) and target.is_integer():
+        return str(int(target))
+    return str(target)
+
+
+def to_number(target: Target) -> float | None:
+    """A target as a finite number, or None."""
+    try:
+        number = float(target)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def labels_of(targets: Sequence[Target]) -> tuple[str, ...]:
+    """The different labels: in order of their numbers if all are numbers, else of their text."""
+    distinct = {label(target) for target in targets}
+    numbers = {text: to_number(text) for text in distinct}
+    if all(number is not None for number in numbers.values()):
+        return tuple(sorted(distinct, key=lambda text: (numbers[text], text)))
+    return tuple(sorted(distinct))
+
+
+def check_labels(train: Examples, other: Examples | None = None, part: str = "test") -> None:
+    """Whether a classifier can be learned from `train` and measured on `other`.
+
+    Args:
+        train: the part to learn from; at least two labels.
+        other: a part without labels of its own; None: there is no such part.
+        part: what `other` is called in the message.
+
+    Raises:
+        DataError: the training part has one label only, or `other` has one that it lacks; names a row.
+    """
+    seen = {label(target) for target in known(train)}
+    if len(seen) < 2:
+        only = ", ".join(map(repr, seen)) or "nothing"
+        raise DataError(
+            train.names[0],
+            f"expected at least two labels in {train.target_name!r}, got {only} in all {len(train)} rows",
+            "add rows of another label, or name another --target",
+        )
+    if other is None or other.targets is None:
+        return
+    for target, name in zip(other.targets, other.names, strict=True):
+        if label(target) not in seen:
+            count = Counter(map(label, other.targets))[label(target)]
+            raise DataError(
+                name,
+                f"label {label(target)!r} comes only in the {part} part ({count} rows), never in training",
+                "correct the label, or give rows of it to the training part",
+            )

