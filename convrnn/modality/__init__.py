@@ -1,0 +1,47 @@
+"""Modalities: raw inputs -> arrays of frames, what they learn from the training part, and augmentation. Knows no file, batch or model."""
+
+from convrnn.modality.augment import (
+    Flip,
+    Jitter,
+    Mixup,
+    Noise,
+    Rotate,
+    Scale,
+    Scaling,
+    Shift,
+    TimeWarp,
+    WindowSlice,
+    WordDropout,
+    augment,
+    augment_batch,
+    check_augmentations,
+)
+from convrnn.modality.base import Augmentation, Collated, Examples, Modality, modality_for
+from convrnn.modality.image import Image
+from convrnn.modality.series import Series
+from convrnn.modality.text import Text
+
+__all__ = [
+    "Augmentation",
+    "Collated",
+    "Examples",
+    "Flip",
+    "Image",
+    "Jitter",
+    "Mixup",
+    "Modality",
+    "Noise",
+    "Rotate",
+    "Scale",
+    "Scaling",
+    "Series",
+    "Shift",
+    "Text",
+    "TimeWarp",
+    "WindowSlice",
+    "WordDropout",
+    "augment",
+    "augment_batch",
+    "check_augmentations",
+    "modality_for",
+]
