@@ -1,0 +1,243 @@
+"""What learning curves show, in a sentence. A pure function of the epoch records; no picture, no file, no model.
+
+How it judges. Losses are smoothed by a running median of three and a short running mean, so that one wild epoch decides
+nothing. Every threshold is relative, to the first loss or to the whole fall of a curve, and a change counts only where it
+exceeds what the curve's own jitter would make: the jitter is estimated from how far each epoch lies from the mean of its
+two neighbours (a trend cancels there), by a quantile. The constants below say how much is much.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from convrnn.report.records import Epoch
+
+Kind: TypeAlias = Literal[
+    "diverged", "oscillates", "overfitting", "underfitting", "not-converged", "converged", "too-short", "no-validation"
+]
+
+SHORTEST = 3  # epochs: a rise or a fall needs a point before and after it
+JUMP = 0.10  # of the first loss: an upward step as large as this is no jitter of a healthy run ...
+JUMPS = 0.25  # ... when at least this share of the steps (and two) make one
+BLOW_UP = 1.5  # training loss at the end over its own lowest value, and at least JUMP of the first loss above it
+RISE = 0.05  # of the lowest validation loss: a rise that is called overfitting ...
+RISE_OF_FIRST = 0.01  # ... unless it is smaller than this share of the first loss: 0.010 to 0.012 after 2.3 is nothing
+FALL = 0.02  # of the training loss: the fall meanwhile that shows that the model goes on learning the training part
+LEVEL = 0.80  # of the loss of a constant answer: a training loss that stays above it has learned little
+HARDLY = 0.10  # of the first loss: a training loss that fell by less has learned little (only where no constant answer is known)
+STILL = 0.03  # of the whole fall, within the last third: still falling (an exponential gets there after five time constants) ...
+WORTH = 0.01  # ... unless it is smaller than this share of the loss itself
+FLAT = 0.05  # of the whole fall: within this distance of its end a curve is called level
+SIGNIFICANT = 2.0  # a change counts when it is this many standard errors large
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the curves show, from which epoch on (None: no particular one), as a sentence, and what to do about it ("" if nothing)."""
+
+    kind: Kind
+    epoch: int | None
+    sentence: str
+    remedy: str = ""
+
+
+def findings(epochs: Sequence[Epoch], chance: float | None = None) -> list[Finding]:
+    """What the learning curves show; the first finding is the one to read.
+
+    Args:
+        epochs: the epoch records of a run, in order.
+        chance: loss of the best constant answer (for cross-entropy the entropy of the classes in nats), if known. A recorded
+            `r2` serves as well: there `1 - r2` is the loss relative to the best constant.
+
+    Returns:
+        At least one finding. `no-validation` comes after another one, never alone.
+    """
+    found = [_main(epochs, chance)]
+    if epochs and all(each.valid is None for each in epochs):
+        found.append(
+            Finding(
+                "no-validation",
+                None,
+                "There is no validation part, so overfitting would not show in these curves.",
+                "Set rows aside with --valid 0.1.",
+            )
+        )
+    return found
+
+
+def _main(epochs: Sequence[Epoch], chance: float | None) -> Finding:
+    broken = _not_finite(epochs)
+    if broken:
+        return broken
+    if len(epochs) < SHORTEST:
+        count = "one epoch" if len(epochs) == 1 else f"{len(epochs)} epochs"
+        return Finding(
+            "too-short", None, f"With {count} it is too early to say what the curves show.", "Train for more epochs with --epochs."
+        )
+    train = _Curve([each.train["loss"] for each in epochs])
+    checked = all(each.valid is not None for each in epochs)
+    valid = _Curve([each.valid["loss"] for each in epochs if each.valid is not None]) if checked else None
+    numbers = [each.epoch for each in epochs]
+    judged, part = (train, "training") if valid is None else (valid, "validation")
+    return (
+        _unstable(train, numbers)
+        or (_overfitting(train, valid, numbers) if valid is not None else None)
+        or _not_converged(judged, part, numbers)
+        or _underfitting(train, numbers, _level(epochs, chance))
+        or _converged(judged, train, part, numbers)
+    )
+
+
+class _Curve:
+    """The losses of one part over the epochs: raw, smoothed, and how much they jitter."""
+
+    def __init__(self, losses: Sequence[float]) -> None:
+        self.raw = np.array(losses, dtype=np.float64)
+        self.smooth = _smooth(self.raw)
+        over = self.raw[1:-1] - (self.raw[:-2] + self.raw[2:]) / 2
+        # The upper quartile, not the median size: learning curves are convex, and a bend pushes `over` down, never up.
+        self.noise = 1.4826 * max(0.0, float(np.quantile(over, 0.75))) / math.sqrt(1.5)
+        self.first, self.last = float(self.raw[0]), float(self.smooth[-1])
+        self.lowest = int(np.argmin(self.smooth))
+
+    @property
+    def fall(self) -> float:
+        """The whole fall, from the first epoch to the lowest smoothed value."""
+        return self.first - float(self.smooth[self.lowest])
+
+    def best(self) -> int:
+        """The epoch of the lowest loss: the raw one (it is marked in the figure) unless it is a lucky dip elsewhere."""
+        raw = int(np.argmin(self.raw))
+        low = float(self.smooth[self.lowest])
+        if abs(raw - self.lowest) <= 2:
+            return raw
+        return raw if self.smooth[raw] <= low + max(self.noise, WORTH * abs(low)) else self.lowest
+
+    def level_from(self) -> int:
+        """From where on the curve stays as near to its end as makes no difference."""
+        away = np.abs(self.smooth - self.last) > max(FLAT * self.fall, SIGNIFICANT * self.noise)
+        return int(np.flatnonzero(away)[-1]) + 1 if away.any() else 0
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """Running median of three, from 8 epochs on a running mean of 3 after it, from 20 on of 5; windows shrink at the ends."""
+    middle = np.array([np.median(values[max(0, i - 1) : i + 2]) if 0 < i < len(values) - 1 else values[i] for i in range(len(values))])
+    reach = 0 if len(values) < 8 else 1 if len(values) < 20 else 2
+    return np.array([_mean_around(middle, i, min(reach, i, len(values) - 1 - i)) for i in range(len(values))])
+
+
+def _mean_around(values: np.ndarray, place: int, reach: int) -> float:
+    return float(values[place - reach : place + reach + 1].mean())
+
+
+def _not_finite(epochs: Sequence[Epoch]) -> Finding | None:
+    for each in epochs:
+        for part, scores in (("Training", each.train), ("Validation", each.valid or {})):
+            loss = scores.get("loss", 0.0)
+            if not math.isfinite(loss):
+                name = "NaN" if math.isnan(loss) else "infinite"
+                sentence = (
+                    f"{part} loss became {name} in epoch {each.epoch}: the learning rate is too high, or the inputs hold extreme values."
+                )
+                return Finding("diverged", each.epoch, sentence, "Lower the learning rate tenfold, or clip the gradient by its norm.")
+    return None
+
+
+def _unstable(train: _Curve, numbers: Sequence[int]) -> Finding | None:
+    remedy = "Lower the learning rate three- to tenfold, or clip the gradient by its norm."
+    jump = JUMP * abs(train.first)
+    floor, end = float(train.smooth[train.lowest]), float(train.raw[-1])
+    if end < BLOW_UP * train.first:
+        end = min(end, float(train.raw[-2]))  # one wild epoch is none, unless it is worse than the beginning
+    if end > BLOW_UP * floor and end - floor > max(jump, SIGNIFICANT * train.noise):
+        best = int(np.argmin(train.raw))
+        change = f"from {_loss(train.raw[best])} in epoch {numbers[best]} to {_loss(train.raw[-1])} at the end"
+        return Finding("diverged", numbers[best], f"Training loss rose {change}: the learning rate is too high.", remedy)
+    ups = np.flatnonzero(np.diff(train.raw) > jump)
+    if len(ups) >= max(2, math.ceil(JUMPS * (len(numbers) - 1))):
+        sentence = (
+            f"Training loss oscillates: in {len(ups)} of {len(numbers) - 1} epochs it jumped up by more than "
+            f"{JUMP:.0%} of its first value, first in epoch {numbers[ups[0] + 1]}: the learning rate is too high."
+        )
+        return Finding("oscillates", numbers[ups[0] + 1], sentence, remedy)
+    return None
+
+
+def _overfitting(train: _Curve, valid: _Curve, numbers: Sequence[int]) -> Finding | None:
+    best = valid.best()
+    tail = valid.raw[max(best + 1, len(numbers) - 3) :]
+    if len(tail) == 0:
+        return None
+    low = float(valid.smooth[valid.lowest])
+    rise = float(np.median(tail)) - low
+    error = valid.noise * math.sqrt(1 / len(tail) + 1 / 3)  # of the difference of two means; `low` is one of about three epochs
+    falls = train.smooth[best] - train.last > FALL * abs(train.smooth[best])
+    if not falls or rise <= max(RISE * abs(low), RISE_OF_FIRST * abs(valid.first), SIGNIFICANT * error):
+        return None
+    sentence = (
+        f"Validation loss rose from epoch {numbers[best]} ({_loss(valid.raw[best])}, now {_loss(valid.raw[-1])}) "
+        f"while training loss fell ({_loss(train.raw[best])}, now {_loss(train.raw[-1])}): overfitting."
+    )
+    return Finding("overfitting", numbers[best], sentence, "Try dropout, augmentation, weight decay or early stopping, or more data.")
+
+
+def _not_converged(curve: _Curve, part: str, numbers: Sequence[int]) -> Finding | None:
+    count = max(SHORTEST, math.ceil(len(numbers) / 3))
+    tail = curve.raw[-count:]
+    fall = -_slope(tail) * (count - 1)
+    error = curve.noise * math.sqrt(12 / count)  # standard error of a straight line's fall over its own length
+    if curve.fall <= 0 or fall <= max(STILL * curve.fall, WORTH * abs(curve.last), SIGNIFICANT * error):
+        return None
+    start = numbers[-count]
+    sentence = (
+        f"{part.capitalize()} loss was still falling at the end ({_loss(tail[0])} in epoch {start}, "
+        f"{_loss(tail[-1])} in epoch {numbers[-1]}): not converged."
+    )
+    return Finding("not-converged", start, sentence, "Train longer with --epochs.")
+
+
+def _slope(values: np.ndarray) -> float:
+    """The median of the slopes between all pairs (Theil, 1950; Sen, 1968): one wild epoch does not move it."""
+    first, second = np.triu_indices(len(values), k=1)
+    return float(np.median((values[second] - values[first]) / (second - first)))
+
+
+def _level(epochs: Sequence[Epoch], chance: float | None) -> float | None:
+    """The training loss at the end relative to a constant answer's: 1 is chance, 0 is perfect; None when that is not known."""
+    last = epochs[-1].train
+    if math.isfinite(last.get("r2", math.nan)):
+        return 1 - last["r2"]
+    return last["loss"] / chance if chance else None
+
+
+def _underfitting(train: _Curve, numbers: Sequence[int], level: float | None) -> Finding | None:
+    remedy = "Try a larger model, another learning rate or less regularisation, and check that inputs and targets belong together."
+    share = (train.first - train.last) / abs(train.first) if train.first else 1.0
+    if level is None and share < HARDLY:
+        sentence = f"Training loss hardly fell in {len(numbers)} epochs ({_loss(train.first)} to {_loss(train.last)}): underfitting."
+    elif level is not None and level > LEVEL:
+        sentence = (
+            f"Training loss is level and high ({_loss(train.last)} after {len(numbers)} epochs, "
+            f"{level:.0%} of what a constant answer would have): underfitting."
+        )
+    else:
+        return None
+    return Finding("underfitting", None, sentence, remedy)
+
+
+def _converged(judged: _Curve, train: _Curve, part: str, numbers: Sequence[int]) -> Finding:
+    start = min(judged.level_from(), len(numbers) - 2)
+    aside = ""
+    if part == "validation" and train.smooth[start] - train.last > max(2 * FLAT * train.fall, SIGNIFICANT * train.noise):
+        aside = ", while training loss went on falling"
+    sentence = f"{part.capitalize()} loss has been level since epoch {numbers[start]} (around {_loss(judged.last)}){aside}: converged."
+    return Finding("converged", numbers[start], sentence)
+
+
+def _loss(value: float) -> str:
+    return f"{value:.3g}"

@@ -1,0 +1,155 @@
+"""From a run folder to its report: reads the records, draws, writes `report.html` and `plots/*.png`. The order of the page is here.
+
+Needs matplotlib, which is imported when a report is asked for and not before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convrnn.core.errors import JobError, UsageError
+from convrnn.core.files import write
+from convrnn.report import curves, html, records, scores
+from convrnn.report.markup import Markup, join, tag
+from convrnn.report.records import Run
+from convrnn.report.scores import Classified, Regressed
+
+if TYPE_CHECKING:
+    from convrnn.report.figures import Drawing
+    from convrnn.report.fonts import Lettering
+
+WIDE = 12  # classes from which a confusion matrix takes the width of the page
+
+
+def render(run_dir: str | Path, *, lettering: Lettering | None = None) -> Path:
+    """Writes the report of a run: `report.html`, one file that needs nothing else, and its figures as `plots/*.png`.
+
+    Args:
+        run_dir: the folder that a training wrote; it may still be going on.
+        lettering: the fonts of the figures; by default a Chinese font is used if the machine has one.
+
+    Returns:
+        The path of `report.html`.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+        DataError: the folder is no run folder, or a record is damaged; nothing was written.
+        JobError: a file cannot be read or written.
+    """
+    try:
+        from convrnn.report import figures
+        from convrnn.report.fonts import Lettering
+    except ImportError as error:
+        if (error.name or "").split(".")[0] != "matplotlib":
+            raise
+        raise UsageError("report", "needs matplotlib, which is not installed", 'pip install "convrnn[train]"') from error
+    place = Path(run_dir)
+    run = records.read(place)
+    with figures.style(letters := lettering or Lettering.find()):
+        text, pictures = _compose(run, letters)
+    return _save(place, text, pictures)
+
+
+@dataclass(frozen=True)
+class _Plates:
+    """The figures of a report, by name; drawn once, shown in the page and saved as files."""
+
+    drawings: dict[str, Drawing]
+
+    def show(self, name: str, caption: str = "", heading: str = "", wide: bool = False) -> Markup:
+        from convrnn.report.drawing import svg
+
+        return html.plot(svg(self.drawings[name]), caption, heading, wide) if name in self.drawings else Markup()
+
+    def files(self) -> dict[str, bytes]:
+        from convrnn.report.drawing import png
+
+        return {f"{name}.png": png(drawing) for name, drawing in self.drawings.items()}
+
+
+def _compose(run: Run, letters: Lettering) -> tuple[str, dict[str, bytes]]:
+    """The page and the bytes of its pictures."""
+    result = scores.classified(run) or scores.regressed(run)
+    plates = _Plates({drawing.name: drawing for drawing in _draw(run, result, letters)})
+    sections = [
+        html.headline(run, result),
+        html.section("Learning curves", _curves(run, plates)),
+        *_answers(result, plates, letters),
+        html.section("Most confident mistakes" if isinstance(result, Classified) else "Largest errors", _mistakes(run)),
+        html.section("Data", html.data(run)),
+        html.section("Model", html.model(run)),
+        html.section("Configuration", html.configuration(run)),
+    ]
+    return html.page(run, sections), plates.files()
+
+
+def _draw(run: Run, result: Classified | Regressed | None, letters: Lettering) -> list[Drawing]:
+    from convrnn.report import figures, mistakes
+
+    drawn: list[Drawing | None] = []
+    if run.epochs:
+        drawn.append(figures.loss(run.epochs, run.steps))
+        named = _metric(run)
+        drawn.append(figures.metric(run.epochs, named) if named else None)
+        drawn.append(figures.rate(run.epochs, run.steps))
+    if run.steps:
+        drawn.append(figures.norm(run.epochs, run.steps))
+    if isinstance(result, Classified):
+        drawn += [figures.confusion(result, letters), figures.calibration(result) if result.bins else None]
+    elif result is not None:
+        drawn += [figures.predicted(result), figures.residuals(result)]
+    labels = result.labels if isinstance(result, Classified) else ()
+    drawn.append(mistakes.grid(run.mistakes, letters, labels))
+    return [each for each in drawn if each is not None]
+
+
+def _metric(run: Run) -> str | None:
+    """The metric to draw: the first one that the epochs record beside the loss, accuracy and R² before others."""
+    recorded = [name for name in run.epochs[-1].train if name != "loss"]
+    return next((name for name in ("accuracy", "r2", *recorded) if name in recorded), None)
+
+
+def _curves(run: Run, plates: _Plates) -> Markup:
+    if not run.epochs:
+        return Markup()
+    said = html.findings(curves.findings(run.epochs, scores.chance_loss(scores.training_counts(run))))
+    return join([said, tag("div.plots", *(plates.show(name) for name in ("loss", "metric", "rate", "norm")))])
+
+
+def _answers(result: Classified | Regressed | None, plates: _Plates, letters: Lettering) -> list[Markup]:
+    if result is None:
+        return []
+    if isinstance(result, Regressed):
+        errors = tag(
+            "div.plots", plates.show("predicted", "On the dashed line predicted and true value are equal."), plates.show("residuals")
+        )
+        return [html.section("Answers", errors)]
+    numbered = letters.axis(result.labels).numbered
+    wide = len(result.labels) > WIDE
+    matrix = plates.show("confusion", html.confusion_caption(result), "Confusion matrix", wide)
+    key = html.key(result.labels) if numbered else Markup()
+    sure = plates.show("calibration", html.calibration_caption(result) if result.bins else "", "Calibration")
+    beside = [html.classes(result, numbered), sure, html.confused(result)]
+    first = join([matrix, key]) if wide else Markup()
+    return [html.section("Answers", first, tag("div.plots", *([] if wide else [tag("div", matrix, key)]), *beside))]
+
+
+def _mistakes(run: Run) -> Markup:
+    from convrnn.report import mistakes
+
+    channels = [str(name) for name in (run.data or {}).get("channels") or ()]
+    return mistakes.cards(run.mistakes, channels) if run.mistakes else Markup()
+
+
+def _save(place: Path, text: str, pictures: dict[str, bytes]) -> Path:
+    plots = place / "plots"
+    try:
+        plots.mkdir(exist_ok=True)
+    except OSError as error:
+        raise JobError(str(plots), f"could not be made: {error.strerror or error}", "free some space or check its permissions") from error
+    for name, content in pictures.items():
+        write(plots / name, content)
+    write(place / "report.html", text)
+    return place / "report.html"

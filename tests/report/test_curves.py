@@ -1,0 +1,189 @@
+"""The sentence that says what learning curves show, on made curves: clear ones, noisy ones, near misses, very short ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from convrnn.report import Epoch, Finding, findings
+
+CHANCE = math.log(10)
+Curves = tuple[np.ndarray, np.ndarray]
+
+
+def epochs(train: np.ndarray, valid: np.ndarray | None = None, **metrics: float) -> list[Epoch]:
+    """Epoch records of two curves; metrics are those of every epoch's training part."""
+    parts = [None] * len(train) if valid is None else [{"loss": float(value)} for value in valid]
+    return [Epoch(n, 10 * n, {"loss": float(t), **metrics}, part) for n, (t, part) in enumerate(zip(train, parts, strict=True), start=1)]
+
+
+def first(train: np.ndarray, valid: np.ndarray | None = None, chance: float | None = CHANCE) -> Finding:
+    return findings(epochs(train, valid), chance)[0]
+
+
+def converging(n: int) -> Curves:
+    x = np.arange(n) / n
+    return 2 * np.exp(-8 * x) + 0.05, 2 * np.exp(-8 * x) + 0.12
+
+
+def plateau(n: int) -> Curves:
+    """Validation levels out while training goes on: no rise, so not yet overfitting."""
+    x = np.arange(n) / n
+    return 2 * np.exp(-6 * x) + 0.01, 2 * np.exp(-10 * x) + 0.3
+
+
+def unfinished(n: int) -> Curves:
+    x = np.arange(n) / n
+    return 2.2 * np.exp(-1.5 * x), 2.2 * np.exp(-1.4 * x)
+
+
+def overfitting(n: int) -> Curves:
+    x = np.arange(n) / n
+    return 2.2 * np.exp(-5 * x), 0.5 + 1.7 * np.exp(-9 * x) + 0.5 * np.clip(x - 0.35, 0, 1)
+
+
+def stuck(n: int) -> Curves:
+    return np.full(n, 2.30), np.full(n, 2.31)
+
+
+def exploding(n: int) -> Curves:
+    x = np.arange(n) / n
+    return 2.3 * np.exp(-6 * x) + 2.5 * np.clip(x - 0.5, 0, 1), np.full(n, 2.5)
+
+
+def zigzag(n: int) -> Curves:
+    x = 1.5 + 0.5 * (-1.0) ** np.arange(n)
+    return x, x
+
+
+KINDS: list[tuple[Callable[[int], Curves], str]] = [
+    (converging, "converged"),
+    (plateau, "converged"),
+    (unfinished, "not-converged"),
+    (overfitting, "overfitting"),
+    (stuck, "underfitting"),
+    (exploding, "diverged"),
+    (zigzag, "oscillates"),
+]
+
+
+@pytest.mark.parametrize(("curve", "kind"), KINDS, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize("count", [8, 12, 20, 40, 100])
+def test_clear_curves(curve: Callable[[int], Curves], kind: str, count: int) -> None:
+    assert first(*curve(count)).kind == kind
+
+
+@pytest.mark.parametrize(("curve", "kind"), KINDS, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize("count", [12, 40])
+def test_three_percent_of_noise_changes_the_finding_at_most_once_in_ten(curve: Callable[[int], Curves], kind: str, count: int) -> None:
+    rng = np.random.default_rng(0)
+    kinds = []
+    for _ in range(40):
+        train, valid = (each * (1 + 0.03 * rng.normal(size=count)) for each in curve(count))
+        kinds.append(first(train, valid).kind)
+    assert kinds.count(kind) >= 36, kinds
+
+
+def test_overfitting_names_the_epoch_of_the_lowest_validation_loss_and_both_changes() -> None:
+    train, valid = overfitting(20)
+    found = first(train, valid)
+    best = int(np.argmin(valid)) + 1
+    assert found.epoch == best
+    assert found.sentence.startswith(f"Validation loss rose from epoch {best} (")
+    assert "while training loss fell" in found.sentence and found.sentence.endswith("overfitting.")
+    assert "dropout" in found.remedy and "early stopping" in found.remedy
+
+
+def test_five_epochs_are_enough_and_the_epoch_is_the_one_marked_in_the_figure() -> None:
+    found = first(*overfitting(5))
+    assert (found.kind, found.epoch) == ("overfitting", 3)
+
+
+def test_a_lucky_dip_is_not_the_epoch_from_which_validation_rose() -> None:
+    train, valid = overfitting(40)
+    valid[-4] = valid.min() - 0.01
+    found = first(train, valid)
+    assert found.kind == "overfitting" and found.epoch is not None and found.epoch < 30
+
+
+def test_one_wild_epoch_decides_nothing() -> None:
+    train, valid = converging(20)
+    valid[-1] *= 3
+    train[10] *= 4
+    assert first(train, valid).kind == "converged"
+
+
+@pytest.mark.parametrize("train", [[2.0, 0.9, 0.1], [2.2, 0.41, 0.08], [2.0, 1.0, 0.5, 0.01]])
+def test_a_steep_fall_in_a_few_epochs_is_no_divergence(train: list[float]) -> None:
+    assert first(np.array(train)).kind == "not-converged"
+
+
+def test_an_explosion_in_the_last_epoch_is_seen() -> None:
+    found = first(np.array([2.3, 1.0, 0.5, 0.4, 0.35, 8.0]), np.array([2.3, 1.0, 0.6, 0.5, 0.5, 8.0]))
+    assert (found.kind, found.epoch) == ("diverged", 5)
+
+
+def test_a_rise_that_is_nothing_beside_the_first_loss_is_no_overfitting() -> None:
+    train, valid = converging(20)
+    valid = valid - 0.119
+    valid[-8:] = np.linspace(valid[-9], valid[-9] * 1.2, 8)
+    assert valid[-1] - valid.min() < 0.01 * valid[0]
+    assert first(train, valid).kind == "converged"
+
+
+def test_rising_validation_without_falling_training_is_not_called_overfitting() -> None:
+    _, valid = overfitting(20)
+    train = np.concatenate([np.linspace(2.2, 0.6, 7), np.full(13, 0.6)])
+    assert first(train, valid).kind != "overfitting"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_is_said_even_in_the_first_epoch(value: float) -> None:
+    found = first(np.array([value]))
+    assert (found.kind, found.epoch) == ("diverged", 1) and "learning rate" in found.remedy
+    assert first(np.array([2.0, 1.0, value]), np.ones(3)).epoch == 3
+    assert first(np.ones(3), np.array([2.0, value, 1.0])).sentence.startswith("Validation loss became")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_short_to_say(count: int) -> None:
+    found = first(np.linspace(2, 1, count), np.linspace(2, 3, count))
+    assert found.kind == "too-short" and "epoch" in found.sentence and found.remedy
+
+
+def test_no_epochs_at_all() -> None:
+    assert [each.kind for each in findings([])] == ["too-short"]
+
+
+def test_without_a_validation_part_the_training_loss_is_judged_and_the_lack_is_said() -> None:
+    train, _ = converging(20)
+    assert [each.kind for each in findings(epochs(train), CHANCE)] == ["converged", "no-validation"]
+    assert findings(epochs(train), CHANCE)[0].sentence.startswith("Training loss has been level")
+
+
+def test_a_flat_loss_is_underfitting_only_where_it_is_high() -> None:
+    flat = np.full(10, 0.30)
+    assert first(flat, flat, chance=math.log(2)).kind == "converged"
+    assert first(flat, flat, chance=0.31).kind == "underfitting"
+    assert first(flat, flat, chance=None).kind == "underfitting", "nothing else is known than that it hardly fell"
+    assert findings(epochs(flat, flat, r2=0.95))[0].kind == "converged"
+    assert findings(epochs(flat, flat, r2=0.05))[0].kind == "underfitting"
+
+
+def test_training_that_goes_on_falling_is_mentioned_where_validation_is_level() -> None:
+    assert "while training loss went on falling" in first(*plateau(20)).sentence
+    assert "went on falling" not in first(*converging(20)).sentence
+
+
+def test_a_run_that_was_stopped_eight_epochs_after_its_best_shows_overfitting() -> None:
+    train, valid = overfitting(30)
+    stop = int(np.argmin(valid)) + 9
+    assert first(train[:stop], valid[:stop]).kind == "overfitting"
+
+
+@pytest.mark.parametrize("chance", [CHANCE, None])
+def test_a_loss_of_zero_cannot_be_bettered(chance: float | None) -> None:
+    assert first(np.zeros(10), np.zeros(10), chance).kind == "converged"
