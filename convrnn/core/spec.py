@@ -25,7 +25,8 @@ from pydantic_core import ArgsKwargs, core_schema
 
 from convrnn.core.errors import SpecError
 
-_CONFIG = ConfigDict(extra="forbid", strict=True)
+# No infinity, no NaN: neither is JSON, and NaN is not equal to itself.
+_CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 _REGISTRY: dict[str, dict[str, type[Record]]] = {}
 _ANY_OF_FAMILY = "x-family"
 _R = TypeVar("_R", bound="Record")
@@ -70,7 +71,7 @@ class Record:
         """
         record = _load(stored, cls.family)
         if not isinstance(record, cls):
-            raise SpecError(cls.family, f"expected a {cls.__name__}, got {record!r}")
+            raise SpecError(cls.family, f"expected a {cls.__name__}, got {_shown(record)}")
         return record
 
     @classmethod
@@ -164,7 +165,7 @@ def unknown_name(where: str, name: object, known: list[str]) -> SpecError:
     """The error for a name that is not registered, with the nearest that is."""
     near = difflib.get_close_matches(str(name), known, n=1)
     remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-    return SpecError(where, f"unknown name {name!r}", remedy)
+    return SpecError(where, f"unknown name {_shown(name)}", remedy)
 
 
 def read_yaml(text: str, where: str) -> Any:
@@ -210,9 +211,8 @@ def _spec_error(cls: type[Record], error: ValidationError) -> SpecError:
     place = _place(cls, first["loc"])
     where = ".".join([cls.name, *place])
     if kind == "unexpected_positional_argument":
-        return SpecError(
-            cls.name, f"takes {len(cls.positional)} value(s) without a name, got {first['input']!r} more", f"fields: {', '.join(names)}"
-        )
+        takes = f"takes {len(cls.positional)} value(s) without a name"
+        return SpecError(cls.name, f"{takes}, got {_shown(first['input'])} more", f"fields: {', '.join(names)}")
     if kind == "unexpected_keyword_argument":
         near = difflib.get_close_matches(place[-1], names, n=1)
         return SpecError(where, "no such field", f"did you mean {near[0]!r}?" if near else f"fields: {', '.join(names) or 'none'}")
@@ -222,7 +222,13 @@ def _spec_error(cls: type[Record], error: ValidationError) -> SpecError:
     same = [e for e in error.errors() if _place(cls, e["loc"])[:1] == place[:1]]
     wanted = dict.fromkeys(re.sub(r"^Input should be (a valid |an instance of )?", "", e["msg"]) for e in same)
     wanted = dict.fromkeys(f"a value {w}" if re.match(r"(greater|less)", w) else w for w in wanted)
-    return SpecError(where, f"expected {' or '.join(wanted)}, got {first['input']!r}")
+    return SpecError(where, f"expected {' or '.join(wanted)}, got {_shown(first['input'])}")
+
+
+def _shown(value: object) -> str:
+    """What the user gave, cut so that the message stays a line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _place(cls: type[Record], location: tuple[int | str, ...]) -> list[str]:
@@ -289,12 +295,12 @@ def _load(form: object, family: str) -> Record:
     registry = _REGISTRY.get(family, {})
     if isinstance(form, list):
         if "serial" not in registry:
-            raise SpecError(family, f"expected a mapping, got the list {form!r}")
+            raise SpecError(family, f"expected a mapping, got the list {_shown(form)}")
         return _make(registry["serial"], {"layers": form})
     if isinstance(form, str):
         form = {form: {}}
     if not isinstance(form, dict) or not all(isinstance(key, str) for key in form):
-        raise SpecError(family, f"expected a name, a mapping or a list, got {form!r}")
+        raise SpecError(family, f"expected a name, a mapping or a list, got {_shown(form)}")
     if family in form:
         name, fields = form[family], {key: value for key, value in form.items() if key != family}
         if not isinstance(name, str) or name not in registry:
@@ -317,7 +323,7 @@ def _with_positional(cls: type[Record], value: Any, fields: dict[str, Any]) -> d
         return fields
     key = cls.variadic or (cls.positional[0] if cls.positional else None)
     if key is None:
-        raise SpecError(cls.name, f"takes no value, got {value!r}", f"fields: {', '.join(f.name for f in _fields(cls)) or 'none'}")
+        raise SpecError(cls.name, f"takes no value, got {_shown(value)}", f"fields: {', '.join(f.name for f in _fields(cls)) or 'none'}")
     if key in fields:
         raise SpecError(f"{cls.name}.{key}", "is given twice")
     return {key: value, **fields}
@@ -341,7 +347,7 @@ def _nested(value: Any, family: str, key: str) -> Any:
     if not several:
         return _load(value, family)
     if not isinstance(value, list | tuple):
-        raise SpecError(key, f"expected a list, got {value!r}")
+        raise SpecError(key, f"expected a list, got {_shown(value)}")
     loaded: list[Record] = []
     for index, item in enumerate(value):
         try:
@@ -371,7 +377,16 @@ def _record_fields(cls: type[Record]) -> dict[str, str]:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with the numbers and booleans people mean."""
+    """SafeLoader with the numbers and booleans people mean, and no key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As the base, which lets the last of two equal keys win."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(problem=f"{key.value!r} is given twice", problem_mark=key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+        return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -386,9 +401,13 @@ _Loader.yaml_implicit_resolvers = {
     first: [
         (tag, pattern)
         for tag, pattern in found
-        if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+        if tag not in {f"tag:yaml.org,2002:{kind}" for kind in ("float", "int", "bool", "timestamp")}
     ]
     for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+# Decimal only: YAML 1.1 reads 010 as eight and 10:30, a time of day, as 630.
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][\d_]*)$"), list("-+0123456789"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+# The writer must quote the text "1e5", which YAML 1.1 takes for text and this reader for a number.
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false|True|False)$"), list("tfTF"))

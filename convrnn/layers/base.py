@@ -58,7 +58,7 @@ class Spec(Record):
             layer = self.module(shape)
         except InputError as error:
             raise (error.within(self.name) if self.name != "serial" else error) from None
-        layer.name = self.name
+        layer.name, layer.made_from = self.name, self
         return layer
 
     @abstractmethod
@@ -71,6 +71,7 @@ class Layer(nn.Module):
 
     Attributes:
         name: the registered name of its spec.
+        made_from: the spec that it was built from.
         in_shape: what it takes; `Ids(n)` for symbols.
         out_shape: `(*space, C)` of its output frames.
         ratio: the slope of `frames`; 0 if the number of frames does not grow.
@@ -81,6 +82,7 @@ class Layer(nn.Module):
     """
 
     name: str = ""
+    made_from: Spec | None = None
     remedy: str = ""
 
     def __init__(self, in_shape: Shape | Ids, out_shape: Shape) -> None:
@@ -149,7 +151,11 @@ class Layer(nn.Module):
                 raise NotStreamable(path or self.name, "cannot stream: it needs the whole row", layer.remedy)
 
     def checked(self, x: Seq) -> Seq:
-        """`x`, its shape compared with `in_shape`."""
+        """`x`, its shape compared with `in_shape` and its lengths with its frames.
+
+        Raises:
+            ShapeError: they do not fit.
+        """
         if isinstance(self.in_shape, Ids):
             if x.values.dim() != 2 or x.values.dtype.is_floating_point:
                 raise ShapeError(
@@ -164,7 +170,26 @@ class Layer(nn.Module):
             raise ShapeError(
                 self.name, f"expected floating-point values, got {x.values.dtype}", "convert with .float(), or put an Embedding first"
             )
+        if x.lengths is not None and not torch.compiler.is_compiling():
+            _refuse_unfit_lengths(self.name, x.lengths, x.values)
         return x
+
+
+def _refuse_unfit_lengths(where: str, lengths: Tensor, values: Tensor) -> None:
+    """Raises `ShapeError` unless lengths are int64 `[B]` within 0..T. The numbers are read on the CPU only: elsewhere looking would stall.
+
+    One pass over B numbers, 2 microseconds; without it a length beyond T counts frames that do not exist in every mean and norm.
+    """
+    rows, frames = values.shape[:2]
+    if lengths.shape != (rows,) or lengths.dtype != torch.int64:
+        raise ShapeError(where, f"expected lengths int64 [{rows}], got {lengths.dtype} {list(lengths.shape)}", "give one number a row")
+    if lengths.device.type != "cpu" or not rows:
+        return
+    low, high = (int(bound) for bound in lengths.aminmax())
+    if low < 0 or high > frames:
+        wrong = low if low < 0 else high
+        row = lengths.tolist().index(wrong)
+        raise ShapeError(where, f"expected lengths in 0..{frames}, got {wrong} for row {row}", "a length counts the frames of its row")
 
 
 def channels_of(in_shape: Shape | Ids) -> int:

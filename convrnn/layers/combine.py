@@ -59,8 +59,8 @@ class _Serial(Layer):
         self.layers = nn.ModuleList(layers)
         self.streams = all(layer.streams for layer in layers)
         for layer in layers:
-            self.past = _further(self.past, layer.past, self.ratio)
-            self.lookahead = _further(self.lookahead, layer.lookahead, self.ratio)
+            self.past = further(self.past, layer.past, self.ratio)
+            self.lookahead = further(self.lookahead, layer.lookahead, self.ratio)
             self.ratio *= layer.ratio
 
     def parts(self) -> Iterator[tuple[str, Layer]]:
@@ -97,7 +97,7 @@ class _Serial(Layer):
         return list(self.layers)  # pyright: ignore[reportReturnType]  (a ModuleList does not say of what)
 
 
-def _further(reach: int | None, step: int | None, ratio: Fraction) -> int | None:
+def further(reach: int | None, step: int | None, ratio: Fraction) -> int | None:
     """Reach in input frames of a layer that reads `step` frames of a sequence slower by `ratio`."""
     if step == 0:
         return reach

@@ -65,17 +65,21 @@ class _BatchNorm(Layer):
         return Out(Seq(y.reshape(x.values.shape), x.lengths), ())
 
     def _over_valid(self, x: Seq, flat: Tensor) -> Tensor:
-        """Two passes over the data, as the variance of large means needs; a single frame has variance 0."""
+        """Two passes over the data, as the variance of large means needs; a single frame has variance 0.
+
+        In float32 at least, as in `F.batch_norm`: half precision cannot count beyond 2048 frames.
+        """
+        dtype, flat = flat.dtype, flat.to(torch.promote_types(flat.dtype, torch.float32))
         valid = torch.ones_like(flat[:, :1]) if x.lengths is None else self._valid(x).to(flat.dtype)
         count = valid.sum().clamp(min=1)
         mean = flat.sum(0) / count
         centred = (flat - mean) * valid
         var = centred.square().sum(0) / count
         with torch.no_grad():
-            share = self.momentum * valid.any()
+            share = self.momentum * valid.any().to(self.mean.dtype)
             self.mean.lerp_(mean.detach().to(self.mean.dtype), share)
             self.var.lerp_((var.detach() * count / (count - 1).clamp(min=1)).to(self.var.dtype), share)
-        return centred * (torch.rsqrt(var + self.epsilon) * self.scale) + self.shift
+        return (centred * (torch.rsqrt(var + self.epsilon) * self.scale) + self.shift).to(dtype)
 
     @staticmethod
     def _valid(x: Seq) -> Tensor:

@@ -78,13 +78,15 @@ class _Pool(Windowed):
             raise ShapeError("", f"window {self_window} does not fit into space {tuple(space)}", "use a smaller window or partial='keep'")
         super().__init__(in_shape, (*out_space, channels), self_window[0], stride[0], 0, keep)
         self.window, self.pool_stride, self.kind = self_window, stride, spec.kind
+        self.fill = float("-inf") if spec.kind == "max" else 0.0
         self.missing = tuple((m - 1) * s + w - n for m, s, w, n in zip(out_space, stride[1:], self_window[1:], space, strict=True))
 
     def windows(self, frames: Tensor, total: Tensor | int, padding: int = 0) -> Tensor:
-        fill = float("-inf") if self.kind == "max" else 0.0
-        real = torch.as_tensor(total, device=frames.device).reshape(-1, 1) > torch.arange(frames.shape[1], device=frames.device)
-        frames = torch.where(expand_mask(real, frames), frames, frames.new_full((), fill))
-        frames = F.pad(frames, (0, 0, *(n for m in reversed(self.missing) for n in (0, m))), value=fill)
+        if isinstance(total, Tensor):
+            real = frame_mask(frames.shape[1], total)
+            frames = torch.where(expand_mask(real, frames), frames, frames.new_full((), self.fill))
+        if any(self.missing):
+            frames = F.pad(frames, (0, 0, *(n for m in reversed(self.missing) for n in (0, m))), value=self.fill)
         if self.kind == "max":
             return _pooled(frames, self.window, self.pool_stride, maximum=True)
         # The mean over whole windows, zeros included, times size over count: ONNX has no other divisor.
@@ -212,36 +214,42 @@ class _GlobalPool(Layer):
         """What is known before the first frame."""
 
     @abstractmethod
-    def update(self, known: tuple[Tensor, ...], values: Tensor, mask_BT: Tensor) -> tuple[Tensor, ...]:
-        """What is known after these frames; the padding is zero."""
+    def update(self, known: tuple[Tensor, ...], values: Tensor, mask_BT: Tensor | None) -> tuple[Tensor, ...]:
+        """What is known after these frames; the padding is zero, and there is none where `mask_BT` is None."""
 
     @abstractmethod
     def answer(self, known: tuple[Tensor, ...], count: Tensor) -> Tensor:
         """`[B, *space, C]` after `count` frames."""
 
+    def first(self, values: Tensor) -> tuple[Tensor, ...]:
+        """What is known after whole rows without padding, where that is cheaper than an update of nothing."""
+        return self.update(self.start(values.shape[0], values), values, None)
+
     def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
         x = tidy(self.checked(x))
-        batch = x.values.shape[0]
-        fresh, state = state is None, self.initial_state(batch, x.values) if state is None else state
-        assert isinstance(state, tuple)
-        count, *known = state
+        batch, frames = x.values.shape[:2]
         lengths = row_lengths(x)
-        refuse_ended(count, lengths)
-        known = self.update(tuple(known), x.values, frame_mask(x.values.shape[1], lengths))
+        if state is None and x.lengths is None and frames > 0:
+            count, known = torch.zeros_like(lengths), self.first(x.values)
+        else:
+            count, *before = self.initial_state(batch, x.values) if state is None else state
+            refuse_ended(count, lengths)
+            known = self.update(tuple(before), x.values, None if x.lengths is None else frame_mask(frames, lengths))
         ends = is_last(last, batch, lengths.device)
         answers = (ends & (count >= 0)).to(torch.int64)
         count = count + lengths
         if last is False:
             return Out(Seq(x.values[:, :0], answers, True), (count, *known))
         y = self.answer(known, count.clamp(min=0))[:, None]
-        return Out(Seq(y, None if fresh and last is True and x.lengths is None else answers), (torch.where(ends, ENDED, count), *known))
+        whole = state is None and last is True and x.lengths is None
+        return Out(Seq(y, None if whole else answers), (torch.where(ends, ENDED, count), *known))
 
 
 class _MeanPool(_GlobalPool):
     def start(self, batch: int, like: Tensor) -> tuple[Tensor, ...]:
         return (like.new_zeros(batch, *dense(self.in_shape)),)
 
-    def update(self, known: tuple[Tensor, ...], values: Tensor, mask_BT: Tensor) -> tuple[Tensor, ...]:
+    def update(self, known: tuple[Tensor, ...], values: Tensor, mask_BT: Tensor | None) -> tuple[Tensor, ...]:
         return (known[0] + values.sum(1),)
 
     def answer(self, known: tuple[Tensor, ...], count: Tensor) -> Tensor:
@@ -252,10 +260,14 @@ class _MaxPool(_GlobalPool):
     def start(self, batch: int, like: Tensor) -> tuple[Tensor, ...]:
         return (like.new_full((batch, *dense(self.in_shape)), float("-inf")),)
 
-    def update(self, known: tuple[Tensor, ...], values: Tensor, mask_BT: Tensor) -> tuple[Tensor, ...]:
+    def update(self, known: tuple[Tensor, ...], values: Tensor, mask_BT: Tensor | None) -> tuple[Tensor, ...]:
+        if mask_BT is not None:
+            values = values.masked_fill(~expand_mask(mask_BT, values), float("-inf"))
         # The maximum so far is one more frame: ties go to the earliest, offline and in chunks alike.
-        frames = torch.cat([known[0][:, None], values.masked_fill(~expand_mask(mask_BT, values), float("-inf"))], 1)
-        return (frames.max(1).values,)
+        return self.first(torch.cat([known[0][:, None], values], 1))
+
+    def first(self, values: Tensor) -> tuple[Tensor, ...]:
+        return (values.max(1).values,)
 
     def answer(self, known: tuple[Tensor, ...], count: Tensor) -> Tensor:
         return torch.where(_beside(count > 0, known[0]), known[0], known[0].new_zeros(()))
@@ -269,10 +281,15 @@ class _LastPool(_GlobalPool):
     def start(self, batch: int, like: Tensor) -> tuple[Tensor, ...]:
         return (like.new_zeros(batch, *dense(self.in_shape)),)
 
-    def update(self, known: tuple[Tensor, ...], values: Tensor, mask_BT: Tensor) -> tuple[Tensor, ...]:
+    def update(self, known: tuple[Tensor, ...], values: Tensor, mask_BT: Tensor | None) -> tuple[Tensor, ...]:
         frames = torch.cat([known[0][:, None], values], 1)
+        if mask_BT is None:
+            return self.first(frames)
         place = expand_mask(mask_BT.sum(1)[:, None], values).expand((-1, 1, *values.shape[2:]))
         return (torch.gather(frames, 1, place)[:, 0],)
+
+    def first(self, values: Tensor) -> tuple[Tensor, ...]:
+        return (values[:, -1].clone(),)
 
     def answer(self, known: tuple[Tensor, ...], count: Tensor) -> Tensor:
         return known[0]
@@ -290,12 +307,16 @@ class _AttentionPool(_GlobalPool):
     def start(self, batch: int, like: Tensor) -> tuple[Tensor, ...]:
         return like.new_full((batch,), torch.finfo(like.dtype).min), like.new_zeros(batch), like.new_zeros(batch, *dense(self.in_shape))
 
-    def update(self, known: tuple[Tensor, ...], values: Tensor, mask_BT: Tensor) -> tuple[Tensor, ...]:
+    def update(self, known: tuple[Tensor, ...], values: Tensor, mask_BT: Tensor | None) -> tuple[Tensor, ...]:
         top, total, weighted = known
-        scores_BT = self.score(torch.tanh(self.hidden(values)))[..., 0].masked_fill(~mask_BT, torch.finfo(values.dtype).min)
+        scores_BT = self.score(torch.tanh(self.hidden(values)))[..., 0]
+        if mask_BT is not None:
+            scores_BT = scores_BT.masked_fill(~mask_BT, torch.finfo(values.dtype).min)
         # The shift cancels in the quotient, so it carries no gradient.
         new_top = torch.cat([top[:, None], scores_BT.detach()], 1).amax(1)
-        weight_BT = torch.where(mask_BT, torch.exp(scores_BT - new_top[:, None]), scores_BT.new_zeros(()))
+        weight_BT = torch.exp(scores_BT - new_top[:, None])
+        if mask_BT is not None:
+            weight_BT = torch.where(mask_BT, weight_BT, weight_BT.new_zeros(()))
         scale = torch.exp(top - new_top)
         return new_top, total * scale + weight_BT.sum(1), weighted * scale[:, None] + (weight_BT[..., None] * values).sum(1)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from convrnn.core.errors import ShapeError, StateEnded
 from convrnn.core.seq import Ids, Seq, State
@@ -20,7 +22,9 @@ class Snapshot(NamedTuple):
 
 
 class Stream:
-    """Feeds a layer chunk by chunk, in inference mode; row by row the answers concatenate to the offline answer.
+    """Feeds a layer chunk by chunk; row by row the answers concatenate to the offline answer.
+
+    The layer runs in inference and evaluation mode, whatever its own: in training, batch norm would learn from each chunk.
 
     Attributes:
         ended: bool `[B]`, rows that have ended.
@@ -37,6 +41,7 @@ class Stream:
         layer.require_streams()
         self.layer, self.batch = layer, batch
         self.state: State = None
+        self.nothing = self._nothing()
         self.ended = torch.zeros(batch, dtype=torch.bool)
 
     def push(self, values: Tensor, lengths: Tensor | None = None, last: Last = False) -> Seq:
@@ -60,19 +65,20 @@ class Stream:
         if bool(late.any()):
             row = int(late.nonzero()[0, 0])
             raise StateEnded("stream", f"row {row} has ended and was given {int(counts[row])} more frame(s)", "open a new stream for it")
-        with torch.inference_mode():
+        with _inference(self.layer):
             seq, self.state = self.layer(Seq(values, lengths), self.state, last)
+        self.nothing = values.new_zeros(self.batch, 0, *values.shape[2:])
         self.ended = self.ended | (last.cpu() if isinstance(last, Tensor) else torch.full_like(self.ended, last))
         return seq
 
     def finish(self) -> Seq:
         """Ends every row and gives what was held back; rows that had ended give nothing more."""
-        return self.push(self._nothing(), None, True)
+        return self.push(self.nothing, None, True)
 
     def peek(self) -> Seq:
         """What `finish()` would give now; the stream goes on as if it had not been asked."""
-        with torch.inference_mode():
-            return self.layer(Seq(self._nothing()), self.state, True).seq
+        with _inference(self.layer):
+            return self.layer(Seq(self.nothing), self.state, True).seq
 
     def snapshot(self) -> Snapshot:
         """Where the stream stands, to be given to `restore`."""
@@ -83,9 +89,23 @@ class Stream:
         self.state, self.ended = snapshot
 
     def _nothing(self) -> Tensor:
-        """A chunk of no frames."""
+        """A chunk of no frames, in the dtype of the parameters until the first push shows its own."""
         shape = self.layer.in_shape
         like = next(self.layer.parameters(), torch.empty(0))
         if isinstance(shape, Ids):
             return torch.zeros(self.batch, 0, dtype=torch.int64, device=like.device)
         return torch.zeros(self.batch, 0, *shape, dtype=like.dtype, device=like.device)
+
+
+@contextmanager
+def _inference(layer: nn.Module) -> Iterator[None]:
+    """Inference mode, and evaluation mode for every module that is in training now."""
+    training = [module for module in layer.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module in training:
+            module.training = True

@@ -23,7 +23,10 @@ class Windowed(Layer):
     """Base of layers whose output frame is a function of a window of input frames. Subclasses give `windows`."""
 
     tidies: ClassVar[bool] = True
-    """False where `windows` itself masks what lies beyond the total."""
+    """False where `windows` itself masks what lies beyond the total of each row."""
+
+    fill: float = 0.0
+    """What stands for the frames before a row and behind it."""
 
     def __init__(self, in_shape: Shape | Ids, out_shape: Shape, span: int, stride: int, left: int, partial: bool) -> None:
         super().__init__(in_shape, out_shape)
@@ -75,7 +78,8 @@ class Windowed(Layer):
         width = (at_least(due, 1) - 1) * self.stride + self.span
         pad = (0, 0) * (x.values.dim() - 2) + (self.left, width - self.left - frames)
         total = frames if x.lengths is None else x.lengths
-        values = self.windows(F.pad(x.values, pad) if self.span > 1 or self.stride > 1 or frames == 0 else x.values, total + self.left)
+        padded = F.pad(x.values, pad, value=self.fill) if self.span > 1 or self.stride > 1 or frames == 0 else x.values
+        values = self.windows(padded, total + self.left)
         return Out(Seq(values[:, :due], lengths), state)
 
     def _chunk(self, x: Seq, state: State, last: Last) -> Out:

@@ -54,6 +54,8 @@ class Modality(Record, ABC):
     """
 
     family = "modality"
+    choices: ClassVar[tuple[str, ...]] = ()
+    """The fields that the user chooses; the others are learned."""
 
     @classmethod
     def fit(cls, examples: Examples, options: Self | None = None) -> Self:

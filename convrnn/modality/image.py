@@ -46,6 +46,8 @@ class Image(Modality):
         [[0.0, 0.2...], [1.0, 0.0], [0.0, 0.0]]
     """
 
+    choices = ("height", "scale")
+
     height: Annotated[int, Field(ge=1)] | None = field(default=None, kw_only=False)
     scale: Literal["unit", "standard", "none"] = "unit"
     high: int = 0

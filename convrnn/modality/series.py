@@ -49,6 +49,8 @@ class Series(Modality):
         [[1.0, 0.0], [1.0, 1.0]]
     """
 
+    choices = ("scale", "fill")
+
     scale: Literal["standard", "minmax", "robust", "instance", "none"] = field(default="standard", kw_only=False)
     fill: Literal["previous", "linear", "mean", "zero"] = "previous"
     channels: tuple[str, ...] = ()

@@ -61,6 +61,8 @@ class Text(Modality):
         ([1, 2, 0, 2, 3], 4)
     """
 
+    choices = ("unit", "lower", "normal_form", "numbers", "min_count", "max_size", "max_tokens")
+
     unit: Literal["auto", "word", "character"] = field(default="auto", kw_only=False)
     lower: bool | None = None
     normal_form: Literal["NFKC", "NFC", "none"] = "NFKC"

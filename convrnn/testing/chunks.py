@@ -22,6 +22,7 @@ TOLERANCE = {torch.float64: (1e-10, 1e-10), torch.float32: (1e-5, 1e-4)}
 
 def compare(what: str, got: Tensor, want: Tensor, gradient: bool = False) -> None:
     """Raises `LawBroken` unless shapes and dtypes are equal and |got - want| <= tolerance (1 + max |want|)."""
+    got, want = got.detach(), want.detach()
     if got.shape != want.shape or got.dtype != want.dtype:
         raise LawBroken(f"{what}: {got.dtype} {list(got.shape)} is not {want.dtype} {list(want.shape)}")
     if not want.numel() or (not want.dtype.is_floating_point and bool((got == want).all())):

@@ -24,11 +24,11 @@ SPEC = cr.Serial(
 )
 
 
-def gru_node(cell, x, lengths, w_x, w_h, b, b_h, state, reverse, save):  # noqa: ANN001, ANN201  (onnxscript traces symbolic values)
+def gru_node(cell, x, lengths, w_x, w_h, b, b_h, state, reverse, save):
     """`convrnn::recur` with cell "gru" as one ONNX GRU node with `sequence_lens`; gates r z n become z r h."""
     assert cell == "gru" and not reverse
 
-    def zrn(weight):  # noqa: ANN001, ANN202
+    def zrn(weight):
         r, z, n = op.Split(weight, num_outputs=3, axis=0)
         return op.Concat(z, r, n, axis=0)
 
@@ -63,7 +63,7 @@ class Step(torch.nn.Module):
         return y, counts, *leaves(after)
 
 
-def _nest(like, flat):  # noqa: ANN001, ANN202
+def _nest(like, flat):
     return next(flat) if isinstance(like, Tensor) else tuple(_nest(part, flat) for part in like)
 
 

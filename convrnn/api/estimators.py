@@ -1,0 +1,151 @@
+"""`Classifier` and `Regressor`: scikit-learn estimators over arrays `[N, T, C]`, lists of arrays, lists of texts and data frames.
+
+They follow scikit-learn's conventions by its own base classes: `clone`, `get_params`, `cross_val_score`, `GridSearchCV`, pipelines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from convrnn.api.runs import train
+from convrnn.data import from_arrays
+from convrnn.deploy import Model
+from convrnn.layers.base import Spec
+from convrnn.tasks import Classify
+
+
+class _Estimator(BaseEstimator):
+    """What both share: the parameters, training, and the scores of rows."""
+
+    _task: Literal["classify", "regress"]
+    model_: Model
+    n_features_in_: int
+
+    def __init__(
+        self,
+        model: str | Spec | None = None,
+        *,
+        epochs: int | None = None,
+        batch: int | None = None,
+        rate: float | None = None,
+        valid: float = 0.1,
+        seed: int = 0,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model = model
+        self.epochs = epochs
+        self.batch = batch
+        self.rate = rate
+        self.valid = valid
+        self.seed = seed
+        self.options = options
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Trains on all rows but the share `valid`, which chooses the epoch.
+
+        Args:
+            X: `[N, T, C]` or `[N, T]` numbers, a list of `[T, C]` arrays, a list of texts, pictures as uint8 `[N, H, W]`, or a data frame.
+            y: one target a row.
+
+        Raises:
+            InputError: rows or options that do not fit.
+        """
+        chosen = {"epochs": self.epochs, "batch": self.batch, "rate": self.rate, "seed": self.seed, **(self.options or {})}
+        given = {name: value for name, value in chosen.items() if value is not None}
+        run = train(X, self._targets(y), model=self.model, task=self._task, valid=self.valid, test=0.0, **given)
+        self.model_ = run.model
+        self.history_ = run.history
+        shape = run.model.modality.shape()
+        self.n_features_in_ = int(shape[-1])
+        return self
+
+    def _targets(self, y: Any) -> Any:
+        return y
+
+    def _scores(self, X: Any) -> list[dict[str, Any]]:
+        check_is_fitted(self, "model_")
+        if not len(X):
+            return []
+        return self.model_.predict_examples(from_arrays(X, kind=self.model_.kind))
+
+
+class Classifier(ClassifierMixin, _Estimator):
+    """One of several labels for each sequence.
+
+    Args:
+        model: a name of the zoo, the path of a YAML spec, or a spec; None: by the kind of the rows.
+        epochs: passes over the rows; None: by their number.
+        batch: rows in a batch; None: by the number of rows.
+        rate: learning rate; None: the model's.
+        valid: share of the rows that chooses the epoch; 0: none, the last epoch counts.
+        seed: of weights, order and dropout.
+        options: anything else that `convrnn train --set` takes.
+
+    Attributes:
+        classes_: the labels, sorted.
+        model_: the trained `convrnn.Model`: predict, stream, save.
+
+    Example:
+        >>> import numpy as np
+        >>> X = np.repeat(np.array([0.0, 1.0] * 8), 12).reshape(16, 12, 1) + np.linspace(0, 0.1, 12)[:, None]
+        >>> fitted = Classifier("gru", epochs=12, rate=0.02, options={"batch": 4}).fit(X, ["low", "high"] * 8)
+        >>> list(fitted.predict(X[:2]))
+        ['low', 'high']
+    """
+
+    _task = "classify"
+    classes_: NDArray[Any]
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """See the class; `y` holds labels of any sortable type."""
+        self.classes_ = np.unique(np.asarray(y))
+        return super().fit(X, y)
+
+    def _targets(self, y: Any) -> Any:
+        """Labels as the texts that the task knows; `classes_` keeps their type."""
+        self._label_of = {self._text(label): label for label in self.classes_.tolist()}
+        return [self._text(label) for label in np.asarray(y).tolist()]
+
+    @staticmethod
+    def _text(label: Any) -> str:
+        return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The most probable label of each row, in the type of `y`."""
+        return np.array([self._label_of[answer["label"]] for answer in self._scores(X)], dtype=self.classes_.dtype)
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probabilities `[N, K]`, columns as in `classes_`."""
+        answers = self._scores(X)
+        assert isinstance(self.model_.task, Classify)
+        names = [self._text(label) for label in self.classes_.tolist()]
+        return np.array([[answer["probabilities"][name] for name in names] for answer in answers]).reshape(-1, len(names))
+
+
+class Regressor(RegressorMixin, _Estimator):
+    """A number for each sequence.
+
+    Args:
+        model: as for `Classifier`, as are the others; `options={"loss": "huber"}` chooses the error.
+
+    Attributes:
+        model_: the trained `convrnn.Model`.
+
+    Example:
+        >>> import numpy as np
+        >>> X = np.linspace(0, 1, 24)[:, None, None] * np.ones((1, 8, 1))
+        >>> Regressor("gru", epochs=40, rate=0.02).fit(X, X[:, 0, 0]).score(X, X[:, 0, 0]) > 0.8
+        True
+    """
+
+    _task = "regress"
+
+    def predict(self, X: Any) -> NDArray[np.float64]:
+        """One number a row, in the units of `y`."""
+        return np.array([answer["value"] for answer in self._scores(X)], dtype=np.float64)

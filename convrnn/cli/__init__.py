@@ -1,0 +1,64 @@
+"""The command line: one thin file a verb over `convrnn.api`. Nothing is imported before it is needed, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from convrnn.cli import console, datasets, evaluate, inspect, models, predict, report, train
+from convrnn.core.errors import ConvrnnError, JobError
+
+app = typer.Typer(
+    name="convrnn",
+    help="Convolution and recurrence over sequences: from a file to a trained, reported model.",
+    epilog="convrnn train digits    trains crnn on the built-in digits and writes a report.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+_VERBS = (train, evaluate, predict, inspect, report, models, datasets)
+for _verb in _VERBS:
+    app.command(_verb.NAME)(_verb.run)
+
+
+@app.callback()
+def _options(version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True)) -> None:
+    if version:
+        from convrnn import __version__
+
+        console.line(f"convrnn {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line. Returns 0 (done), 1 (the job failed) or 2 (bad usage or input); errors are one line on standard error."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(args=given, standalone_mode=False, prog_name="convrnn")
+        return code if isinstance(code, int) else 0
+    except ConvrnnError as error:
+        return console.fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        return console.fail(_usage(error, given), 2)
+    except BrokenPipeError:
+        # The reader has gone (`| head`): nobody is left to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT):
+            raise
+        return console.fail(str(JobError(str(error.filename or "disk"), error.strerror or "failed", "see to the disk and run it again")), 1)
+    except (KeyboardInterrupt, typer.Abort) as error:
+        return console.fail(str(error) or "stopped", 130)
+
+
+def _usage(error: typer.TyperException, given: Sequence[str]) -> str:
+    verb = f"convrnn {given[0]}" if given and given[0] in {each.NAME for each in _VERBS} else "convrnn"
+    text = " ".join(error.format_message().split()).rstrip(".")
+    return f"{text}; see `{verb} --help`"

@@ -1,0 +1,59 @@
+"""What the command line prints: lines, tables and one JSON object. Knows no verb."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+from unicodedata import east_asian_width
+
+
+def line(text: str = "") -> None:
+    """A line for people on standard output."""
+    print(text, flush=True)
+
+
+def aside(text: str) -> None:
+    """A line for people on standard error, where standard output is for a program."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def fail(text: str, code: int) -> int:
+    """The one line of an error."""
+    print(f"convrnn: {text}", file=sys.stderr, flush=True)
+    return code
+
+
+def as_json(value: Any) -> None:
+    """One machine-readable object."""
+    print(json.dumps(value, ensure_ascii=False, indent=2, default=str), flush=True)
+
+
+def width(text: str) -> int:
+    """Columns on a terminal: Chinese characters take two."""
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
+    """Lines of a table; columns in `right` are flush right; the last column goes on in lines of its own where the terminal ends."""
+    cells = [list(head), *(list(row) for row in rows)]
+    last = len(head) - 1
+    widths = [max(width(row[column]) for row in cells) for column in range(len(head))]
+    before = sum(widths[:last]) + 2 * last
+    room = max(shutil.get_terminal_size((80, 24)).columns - before, 20)
+    lines: list[str] = []
+    for row in cells:
+        pieces = [row[last]] if widths[last] <= room else textwrap.wrap(row[last], room) or [""]
+        first = [_padded(text, wide, column in right) for column, (text, wide) in enumerate(zip(row[:last], widths, strict=False))]
+        tail = _padded(pieces[0], widths[last], last in right) if widths[last] <= room else pieces[0]
+        lines.append("  ".join([*first, tail]).rstrip())
+        lines += [" " * before + piece for piece in pieces[1:]]
+    return lines
+
+
+def _padded(text: str, wide: int, right: bool) -> str:
+    space = " " * (wide - width(text))
+    return space + text if right else text + space

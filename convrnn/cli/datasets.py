@@ -1,0 +1,39 @@
+"""`convrnn datasets`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from convrnn.cli import console
+
+NAME = "datasets"
+
+
+def run(
+    name: Annotated[str | None, typer.Argument(help="Show one set in full.", show_default=False)] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the built-in data, or show one set: what it is, where it comes from, its licence."""
+    from convrnn.data import builtin
+
+    if name is None:
+        found = [builtin.describe(each) for each in builtin.names()]
+        if json:
+            console.as_json([_facts(each) for each in found])
+            return
+        for text in console.table(["name", "kind", "task", "what it is"], [[b.name, b.kind, b.task, b.description] for b in found]):
+            console.line(text)
+        return
+    facts = _facts(builtin.describe(name))
+    if json:
+        console.as_json(facts)
+        return
+    for key, value in facts.items():
+        console.line(f"{key:8}  {value}")
+
+
+def _facts(entry: object) -> dict[str, object]:
+    return {key: value for key, value in asdict(entry).items() if not callable(value)}  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,29 @@
+"""`convrnn evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from convrnn.cli import console
+
+NAME = "evaluate"
+
+
+def run(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `convrnn train` wrote.")],
+    data: Annotated[str, typer.Argument(help="Labelled rows, in the layout of the training data.")],
+    target: Annotated[str | None, typer.Option(help="Target column, if it has another name here.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure a trained model on labelled rows."""
+    from convrnn.api import runs
+
+    metrics = runs.evaluate(folder, data, target=target)
+    if json:
+        console.as_json(metrics)
+        return
+    for text in console.table(list(metrics), [[f"{value:.4f}" for value in metrics.values()]], right=range(len(metrics))):
+        console.line(text)

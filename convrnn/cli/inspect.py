@@ -1,0 +1,174 @@
+"""`convrnn inspect`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from convrnn.cli import console
+
+NAME = "inspect"
+
+
+def run(
+    what: Annotated[str, typer.Argument(metavar="RUN|SPEC|DATA", help="A run folder, a YAML spec, or data (a built-in name or a path).")],
+    shape: Annotated[str | None, typer.Option(help="Of a SPEC's frames: channels, or H,C or H,W,C; ids:N for N symbols.")] = None,
+    frames: Annotated[int, typer.Option(help="Frames of the row that a SPEC's latency is measured on.")] = 100,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what a run, a spec or data are: layers, shapes, parameters, reach, latency; rows, lengths, labels."""
+    from convrnn.core.errors import UsageError
+
+    place = Path(what)
+    if (place / "model.json").is_file():
+        found = _of_run(place)
+    elif place.suffix in (".yaml", ".yml") and place.is_file():
+        found = _of_spec(place, shape, frames)
+    else:
+        if shape is not None:
+            raise UsageError("--shape", "is for a SPEC", "leave it out")
+        found = _of_data(what)
+    if json:
+        console.as_json(found)
+        return
+    for text in _lines(found):
+        console.line(text)
+
+
+def _of_run(place: Path) -> dict[str, Any]:
+    from convrnn.api.records import model_summary
+    from convrnn.core.spec import read_yaml
+    from convrnn.deploy import load
+
+    model = load(place)
+    summary = place / "summary.json"
+    stored = read_yaml(summary.read_text(encoding="utf-8"), str(summary)) if summary.is_file() else {}
+    lengths = stored.get("data", {}).get("parts", {}).get("train", {}).get("length", {})
+    found = {"model": model_summary(model.name, model.spec.to_yaml(), model.net, int(lengths.get("median", 100)))}
+    return {**found, "input": model.modality.describe(), "task": model.task.to_dict(), "biases": _biases(model.net)}
+
+
+def _of_spec(place: Path, shape: str | None, frames: int) -> dict[str, Any]:
+    from convrnn.api.records import model_summary
+    from convrnn.core.errors import UsageError
+    from convrnn.zoo import from_file
+
+    spec = from_file(place)
+    if shape is None:
+        raise UsageError(
+            "--shape", "is missing: a spec infers its widths from what goes in", "for example --shape 12, --shape 28,1, --shape ids:5000"
+        )
+    net = spec.build(_shape(shape))
+    return {"model": model_summary(place.stem, spec.to_yaml(), net, frames), "biases": _biases(net)}
+
+
+def _shape(text: str) -> Any:
+    from convrnn.core.errors import UsageError
+    from convrnn.core.seq import Ids
+
+    kind, colon, number = text.partition(":")
+    try:
+        if colon and kind == "ids":
+            return Ids(int(number))
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError("--shape", f"expected channels, H,C or ids:N, got {text!r}") from None
+
+
+def _of_data(what: str) -> dict[str, Any]:
+    from convrnn.data import read, task_of
+
+    source = read(what)
+    parts = {name: part for name, part in (("train", source.train), ("valid", source.valid), ("test", source.test)) if part is not None}
+    task, reason = task_of(source.train)
+    return {
+        "data": {
+            "name": source.name,
+            "kind": source.train.kind,
+            "task": task,
+            "because": reason,
+            "channels": list(source.train.channels),
+            "parts": {name: _part(part, task) for name, part in parts.items()},
+            "notes": list(source.notes),
+        }
+    }
+
+
+def _part(examples: Any, task: str) -> dict[str, Any]:
+    from convrnn.data.targets import label, to_number
+
+    sizes = sorted(len(raw) if examples.kind != "image" else raw.shape[1] for raw in examples.inputs)
+    found: dict[str, Any] = {"rows": len(examples), "length": {"min": sizes[0], "median": sizes[len(sizes) // 2], "max": sizes[-1]}}
+    targets = examples.targets or []
+    if task == "classify":
+        found["classes"] = dict(sorted(Counter(label(target) for target in targets).items()))
+    else:
+        numbers = [to_number(target) or 0.0 for target in targets]
+        found["target"] = {"min": min(numbers), "mean": sum(numbers) / len(numbers), "max": max(numbers)} if numbers else {}
+    return found
+
+
+def _biases(net: Any) -> str:
+    """Where torch would count more: it has a second, redundant bias."""
+    from convrnn.layers.recurrent import Cell
+
+    extra = 0
+    for _, layer in net.walk():
+        spec = layer.made_from
+        if isinstance(spec, Cell):
+            one = spec.gates * spec.features - (spec.features if spec.inner_bias else 0)
+            extra += one * spec.layers * (2 if spec.bidirectional else 1)
+    return f"recurrent layers have one bias a gate, as in the papers and in Keras; torch.nn would count {extra:,} more" if extra else ""
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    lines: list[str] = []
+    if "model" in found:
+        lines += _model_lines(found["model"])
+    lines += [f"{key}: {found[key]}" for key in ("input", "biases") if found.get(key)]
+    if "data" in found:
+        lines += _data_lines(found["data"])
+    return lines
+
+
+def _model_lines(model: dict[str, Any]) -> list[str]:
+    reach = f"past {_reach(model['past'])}, lookahead {_reach(model['lookahead'])}"
+    lines = [f"{model['name']}: {model['parameters']:,} parameters, {model['latency_ms']:.2f} ms a row, {reach}, {_streams(model)}", ""]
+    rows = [
+        [
+            each["path"],
+            each["out"],
+            f"{each['parameters']:,}",
+            _reach(each["past"]),
+            _reach(each["lookahead"]),
+            f"{each['latency_ms']:.2f}",
+            each["layer"],
+        ]
+        for each in model["layers"]
+    ]
+    return [*lines, *console.table(["place", "out", "params", "past", "ahead", "ms", "layer"], rows, right=(2, 3, 4, 5)), ""]
+
+
+def _streams(model: dict[str, Any]) -> str:
+    return "streams" if model["streams"] else "whole rows only"
+
+
+def _reach(frames: int | None) -> str:
+    return "all" if frames is None else str(frames)
+
+
+def _data_lines(data: dict[str, Any]) -> list[str]:
+    lines = [f"{data['name']}: {data['kind']}, {data['because']}"]
+    for name, part in data["parts"].items():
+        length = part["length"]
+        lines.append(f"{name}: {part['rows']:,} rows, lengths {length['min']} to {length['max']}, median {length['median']}")
+        if "classes" in part:
+            shown = [f"{label} {count}" for label, count in list(part["classes"].items())[:12]]
+            more = len(part["classes"]) - len(shown)
+            lines.append(f"  {len(part['classes'])} labels: {', '.join(shown)}{f' and {more} more' if more else ''}")
+        elif part.get("target"):
+            lines.append("  target: " + ", ".join(f"{key} {value:.6g}" for key, value in part["target"].items()))
+    return [*lines, *(f"note: {note}" for note in data["notes"])]

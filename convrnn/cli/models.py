@@ -1,0 +1,44 @@
+"""`convrnn models`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from convrnn.cli import console
+
+NAME = "models"
+
+
+def run(
+    name: Annotated[str | None, typer.Argument(help="Show one model in full.", show_default=False)] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the models, or show one: what it is, its options, its papers."""
+    from convrnn import zoo
+
+    if name is None:
+        entries = [zoo.get(each) for each in zoo.names()]
+        if json:
+            console.as_json([{"name": entry.name, "line": entry.line, "kinds": list(entry.kinds)} for entry in entries])
+            return
+        for text in console.table(["model", "for", "what it is"], [[e.name, ", ".join(e.kinds), e.line] for e in entries]):
+            console.line(text)
+        return
+    entry = zoo.get(name)
+    options = [{"name": o.name, "default": o.default, "meaning": o.meaning} for o in entry.options.values()]
+    if json:
+        about = {"name": entry.name, "about": entry.about, "kinds": list(entry.kinds), "options": options, "version": entry.version}
+        console.as_json({**about, "papers": [str(paper) for paper in entry.papers], "settings": dict(entry.settings)})
+        return
+    console.line(f"{entry.name} (version {entry.version}), for {', '.join(entry.kinds)}\n\n{entry.about}")
+    if options:
+        console.line("\noptions (--set KEY=VALUE):")
+        rows = [[f"  {o['name']}", "by the data" if o["default"] is None else str(o["default"]), str(o["meaning"])] for o in options]
+        for text in console.table(["  key", "default", "meaning"], rows):
+            console.line(text)
+    if entry.papers:
+        console.line("\npapers:")
+        for paper in entry.papers:
+            console.line(f"  {paper}")

@@ -1,0 +1,63 @@
+"""`convrnn predict`."""
+
+from __future__ import annotations
+
+import json as json_text
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from convrnn.cli import console
+
+NAME = "predict"
+
+
+def run(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `convrnn train` wrote.")],
+    file: Annotated[str, typer.Argument(help="Rows in the layout of the training data; - reads standard input.")],
+    out: Annotated[Path | None, typer.Option(help="Write a file (.jsonl, .csv or .tsv) instead of printing.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Answer for every row of a file: a label with its probability, or a number."""
+    from convrnn.api import runs
+    from convrnn.core.errors import UsageError
+    from convrnn.deploy import load
+
+    if out is not None and out.suffix not in _WRITERS:
+        raise UsageError("--out", f"expected a name that ends in {', '.join(_WRITERS)}, got {out}")
+    model = load(folder)
+    examples, answers = runs.predict_named(model, sys.stdin.buffer.read() if file == "-" else file)
+    rows = [{"name": name, **answer} for name, answer in zip(examples.names, answers, strict=True)]
+    if out is not None:
+        from convrnn.core.files import write
+
+        write(out, _WRITERS[out.suffix](rows))
+        console.aside(f"{len(rows)} answers in {out}")
+    elif json:
+        console.as_json({"predictions": rows})
+    else:
+        sys.stdout.write(_lines(rows))
+
+
+def _lines(rows: list[dict[str, Any]]) -> str:
+    return "".join(json_text.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _separated(delimiter: str) -> Any:
+    def write(rows: list[dict[str, Any]]) -> str:
+        import csv
+        import io
+
+        text = io.StringIO()
+        names = [name for name in rows[0] if name != "probabilities"] if rows else ["name"]
+        writer = csv.DictWriter(text, names, delimiter=delimiter, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue()
+
+    return write
+
+
+_WRITERS: dict[str, Any] = {".jsonl": _lines, ".csv": _separated(","), ".tsv": _separated("\t")}

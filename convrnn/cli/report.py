@@ -1,0 +1,26 @@
+"""`convrnn report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from convrnn.cli import console
+
+NAME = "report"
+
+
+def run(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `convrnn train` wrote, also while it trains.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Draw the report of a run again: report.html and plots/*.png."""
+    from convrnn.report import render
+
+    page = render(folder)
+    if json:
+        console.as_json({"report": str(page), "plots": sorted(str(plot) for plot in (folder / "plots").glob("*.png"))})
+    else:
+        console.line(str(page))

@@ -1,0 +1,124 @@
+"""`convrnn train`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from convrnn.cli import console
+
+NAME = "train"
+
+
+def run(
+    data: Annotated[str | None, typer.Argument(help="A built-in name (see `convrnn datasets`) or a path.", show_default=False)] = None,
+    task: Annotated[str | None, typer.Option(help="classify or regress; inferred from the target if not given.")] = None,
+    model: Annotated[str | None, typer.Option(help="A name (see `convrnn models`) or a YAML spec.")] = None,
+    input: Annotated[list[str] | None, typer.Option(help="Input column; may be repeated.")] = None,
+    target: Annotated[str | None, typer.Option(help="Target column.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column whose rows stay in one part.")] = None,
+    id: Annotated[str | None, typer.Option(help="Column that says which series a row belongs to.")] = None,
+    time: Annotated[str | None, typer.Option(help="Column that orders the rows of a series.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of text files; recognised if not given.")] = None,
+    valid: Annotated[str | None, typer.Option(help="Share of the rows, or a file, to watch while training.")] = None,
+    test: Annotated[str | None, typer.Option(help="Share of the rows, or a file, to measure on.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training part.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, order, dropout and augmentation.")] = 0,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1.")] = None,
+    set: Annotated[list[str] | None, typer.Option(help="KEY=VALUE of training, model, modality, task or split; repeatable.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder to write; runs/DATA-MODEL if not given.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with a run that was cut off.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Train a model on DATA, measure it, and write a run folder with a report."""
+    from convrnn.api import runs
+    from convrnn.core.errors import UsageError
+
+    say = console.aside if json or quiet else console.line
+    if resume is not None:
+        if data is not None or set or model or epochs is not None:
+            raise UsageError("--resume", "goes on with what the run was asked for", "leave DATA and the other options out")
+        finished = runs.resume(resume, say=_quiet if quiet else say, watch=_watch(json or quiet))
+    else:
+        if data is None:
+            raise UsageError("DATA", "is missing", "give a built-in name or a path: `convrnn train digits`")
+        given: dict[str, Any] = {"seed": seed, "epochs": epochs, "device": device}
+        finished = runs.train(
+            data,
+            model=model,
+            task=_task(task),
+            input=input or [],
+            target=target,
+            group=group,
+            id=id,
+            time=time,
+            encoding=encoding,
+            valid=_share_or_path(valid),
+            test=_share_or_path(test),
+            out=out or runs.default_folder(data, model),
+            command=runs.typed(sys.argv[1:]),
+            say=_quiet if quiet else say,
+            watch=_watch(json or quiet),
+            **_options(given, set or []),
+        )
+    if json:
+        console.as_json({"run": str(finished.folder), "model": finished.model.name, **finished.metrics})
+        return
+    for text in _result(finished):
+        console.line(text)
+
+
+def _options(flags: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
+    """Flags and `--set` together; a key given both ways is an error."""
+    from convrnn.api.options import parse
+    from convrnn.core.errors import UsageError
+
+    chosen = parse(pairs)
+    for name, value in flags.items():
+        if value is None or (name == "seed" and value == 0 and name in chosen):
+            continue
+        if name in chosen:
+            raise UsageError("--set", f"{name} is given twice, by --{name} too", "give it once")
+        chosen[name] = value
+    return chosen
+
+
+def _task(name: str | None) -> Any:
+    from convrnn.core.errors import UsageError
+
+    if name not in (None, "classify", "regress"):
+        raise UsageError("--task", f"expected classify or regress, got {name!r}")
+    return name
+
+
+def _share_or_path(value: str | None) -> float | str | None:
+    if value is None:
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def _watch(off: bool) -> Any:
+    from convrnn.train.progress import watcher
+
+    return watcher(quiet=off)
+
+
+def _result(run: Any) -> list[str]:
+    """The figures, part by part, and where the run is."""
+    parts = {part: values for part, values in run.metrics.items() if part in ("test", "valid", "train")}
+    names = list(dict.fromkeys(name for values in parts.values() for name in values))
+    rows = [[part, *(f"{values[name]:.4f}" if name in values else "" for name in names)] for part, values in parts.items()]
+    lines = ["", *console.table(["", *names], rows, right=range(1, len(names) + 1)), ""]
+    lines.append(f"{run.metrics['seconds']['train']:.1f} s of training, {run.metrics['parameters']:,} parameters, run: {run.folder}")
+    return lines
+
+
+def _quiet(text: str) -> None:
+    """Says nothing."""

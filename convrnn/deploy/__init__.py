@@ -1,0 +1,5 @@
+"""Trained models outside training: load, predict, stream, save. Never imports `train`."""
+
+from convrnn.deploy.model import Model, load
+
+__all__ = ["Model", "load"]

@@ -1,0 +1,136 @@
+"""What a net is, layer by layer: shapes, parameters, reach and measured latency. Knows no data and no training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import torch
+
+from convrnn.core.seq import Ids, Seq
+from convrnn.layers.base import Layer
+from convrnn.layers.combine import further
+
+REPEATS = 5
+"""Timed runs after one that is not: the median is quoted."""
+
+
+class Stage(NamedTuple):
+    """A layer at its place in a net.
+
+    Attributes:
+        path: dotted place.
+        layer: the layer.
+        ratio: frames out for a frame into the net.
+        past: frames of the net's input that an output frame reads back; None: all.
+        lookahead: and ahead; None: it answers when the row ends.
+        frames: how many come out where `ratio` is 0.
+    """
+
+    path: str
+    layer: Layer
+    ratio: Fraction
+    past: int | None
+    lookahead: int | None
+    frames: int = 0
+
+
+def stages(net: Layer) -> list[Stage]:
+    """Every layer that is not made of others, in order, with its reach measured from the input of the net."""
+    return list(_stages(net, Stage("", net, Fraction(1), 0, 0)))
+
+
+def _stages(layer: Layer, at: Stage) -> Iterator[Stage]:
+    inner = list(layer.parts())
+    if not inner:
+        past, lookahead = further(at.past, layer.past, at.ratio), further(at.lookahead, layer.lookahead, at.ratio)
+        if layer.name != "serial":
+            yield Stage(at.path, layer, at.ratio * layer.ratio, past, lookahead, int(layer.frames(at.frames)))
+        return
+    here = at
+    for place, part in inner:
+        start = here._replace(path=f"{at.path}.{place}" if at.path else place, layer=part)
+        yield from _stages(part, start)
+        if layer.name == "serial":
+            after = (further(here.past, part.past, here.ratio), further(here.lookahead, part.lookahead, here.ratio))
+            here = Stage(at.path, part, here.ratio * part.ratio, *after, int(part.frames(here.frames)))
+
+
+def shape_text(stage: Stage) -> str:
+    """`[B, T/4, 32]`: what comes out of the stage."""
+    ratio = stage.ratio
+    # After pooling to a fixed number of frames, a layer gets that many whatever the length of the row.
+    frames = _scaled(ratio) if ratio else str(stage.frames)
+    return f"[{', '.join(['B', frames, *map(str, stage.layer.out_shape)])}]"
+
+
+def _scaled(ratio: Fraction) -> str:
+    over = f"/{ratio.denominator}" if ratio.denominator != 1 else ""
+    return f"{ratio.numerator if ratio.numerator != 1 else ''}T{over}"
+
+
+def layer_table(net: Layer, frames: int) -> list[dict[str, Any]]:
+    """One record a stage: path, layer, out, parameters, past, lookahead, latency_ms (one row of `frames` frames, this machine)."""
+    found = stages(net)
+    timed = latencies(net, frames, [stage.layer for stage in found])
+    return [
+        {
+            "path": stage.path or stage.layer.name,
+            "layer": repr(stage.layer.made_from) if stage.layer.made_from is not None else stage.layer.name,
+            "out": shape_text(stage),
+            "parameters": sum(parameter.numel() for parameter in stage.layer.parameters()),
+            "past": stage.past,
+            "lookahead": stage.lookahead,
+            "latency_ms": milliseconds,
+        }
+        for stage, milliseconds in zip(found, timed, strict=True)
+    ]
+
+
+def latencies(net: Layer, frames: int, layers: list[Layer]) -> list[float]:
+    """Milliseconds in each layer for one row of `frames` frames, in evaluation mode; medians."""
+    times: dict[Layer, list[float]] = {layer: [] for layer in layers}
+    began: dict[Layer, float] = {}
+
+    def start(layer: torch.nn.Module, inputs: Any) -> None:
+        assert isinstance(layer, Layer)
+        began[layer] = time.perf_counter()
+
+    def stop(layer: torch.nn.Module, inputs: Any, output: Any) -> None:
+        assert isinstance(layer, Layer)
+        times[layer].append((time.perf_counter() - began[layer]) * 1000)
+
+    hooks = [hook for layer in layers for hook in (layer.register_forward_pre_hook(start), layer.register_forward_hook(stop))]
+    try:
+        _run(net, frames, REPEATS + 1)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [_median(times[layer][1:]) for layer in layers]
+
+
+def latency(net: Layer, frames: int) -> float:
+    """Milliseconds for one row of `frames` frames through the whole net; the median."""
+    return _median(_run(net, frames, REPEATS + 1)[1:])
+
+
+def _run(net: Layer, frames: int, repeats: int) -> list[float]:
+    like = next(net.parameters(), torch.empty(0))
+    shape = net.in_shape
+    if isinstance(shape, Ids):
+        x = torch.zeros(1, frames, dtype=torch.int64, device=like.device)
+    else:
+        x = torch.zeros(1, frames, *shape, dtype=like.dtype, device=like.device)
+    taken: list[float] = []
+    with torch.inference_mode():
+        for _ in range(repeats):
+            start = time.perf_counter()
+            net(Seq(x))
+            taken.append((time.perf_counter() - start) * 1000)
+    return taken
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]

@@ -1,0 +1,202 @@
+"""A trained model: modality, layers and task as names and numbers, in `model.json` and `model.safetensors`. Knows no training.
+
+Nothing is unpickled and nothing is imported by name: the file holds registered names, the weights are safetensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+import convrnn
+from convrnn.core.errors import DataError, SpecError
+from convrnn.core.files import write
+from convrnn.core.seq import Seq
+from convrnn.data.batch import Encoded, batches, order
+from convrnn.data.examples import Columns, Examples
+from convrnn.data.memory import from_arrays
+from convrnn.layers.base import Layer, Spec
+from convrnn.layers.stream import Stream
+from convrnn.modality import Modality
+from convrnn.tasks import Task
+
+FORMAT = 1
+"""Of `model.json`. A file of another format is refused, never guessed at."""
+
+BATCH = 256
+"""Rows that are predicted together; the answer does not depend on it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Everything that is needed to predict.
+
+    Attributes:
+        name: the zoo entry it was made from, or `spec`.
+        modality: raw input to frames, with what it learned from the training part.
+        spec: the layers, head included, every field written.
+        task: frames to answers.
+        net: the layers with their weights, in evaluation mode.
+        columns: how the training table was read, so that the next one is read alike.
+        channels: names of the channels of a series.
+    """
+
+    name: str
+    modality: Modality
+    spec: Spec
+    task: Task
+    net: Layer
+    columns: Columns = field(default_factory=Columns)
+    channels: tuple[str, ...] = ()
+
+    def predict(self, rows: Sequence[Any] | np.ndarray[Any, Any]) -> list[dict[str, Any]]:
+        """One answer a row, in order.
+
+        Args:
+            rows: raw inputs as in training: series `[T, C]`, texts, pictures `[H, W, C]`.
+
+        Returns:
+            For a classifier `{"label", "probability", "probabilities"}`, for a regressor `{"value"}`.
+
+        Raises:
+            DataError: a row that does not fit the modality.
+        """
+        if not len(rows):
+            return []
+        examples = from_arrays(rows, kind=self.kind)
+        return self.predict_examples(examples)
+
+    def predict_examples(self, examples: Examples) -> list[dict[str, Any]]:
+        """As `predict`, for rows read by `convrnn.data`; columns of tables are matched by name."""
+        return self.task.decode(self.outputs(Encoded(self.modality.encode_examples(examples))))
+
+    def outputs(self, encoded: Encoded) -> torch.Tensor:
+        """What the last layer says, `[N, K]`, in the order of the rows; the same for a row alone and in any batch."""
+        if not len(encoded):
+            return torch.empty(0, self.net.out_shape[-1])
+        device = next(self.net.parameters(), torch.empty(0)).device
+        found: list[torch.Tensor] = []
+        chosen = order(encoded.lengths, BATCH, shuffle=False)
+        with torch.inference_mode():
+            for batch in batches(encoded, chosen):
+                lengths = None if batch.x.lengths is None else batch.x.lengths.to(device)
+                found.append(self.net(Seq(batch.x.values.to(device), lengths, batch.x.clean)).seq.values[:, 0].cpu())
+        places = torch.from_numpy(np.argsort(np.concatenate(chosen)))
+        return torch.cat(found)[places]
+
+    def stream(self, batch: int = 1) -> Stream:
+        """A live session over encoded frames; `task.decode(stream.peek().values[:, 0])` is the answer so far.
+
+        Raises:
+            NotStreamable: names the layer and the remedy.
+        """
+        return self.net.stream(batch)
+
+    @property
+    def kind(self) -> Any:
+        """`series`, `text` or `image`."""
+        return self.modality.name
+
+    @property
+    def parameters(self) -> int:
+        """The number of learned values."""
+        return sum(parameter.numel() for parameter in self.net.parameters())
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `model.safetensors`, then `model.json`, which names the digest of the weights it belongs to.
+
+        Raises:
+            JobError: no space or permission; what was there before is untouched.
+        """
+        place = Path(folder)
+        weights = save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in self.net.state_dict().items()})
+        stored = {
+            "format": FORMAT,
+            "convrnn": convrnn.__version__,
+            "name": self.name,
+            "modality": self.modality.to_dict(),
+            "spec": self.spec.to_dict(),
+            "task": self.task.to_dict(),
+            "columns": self.columns.to_json(),
+            "channels": list(self.channels),
+            "weights": {"file": "model.safetensors", "sha256": hashlib.sha256(weights).hexdigest()},
+        }
+        write(place / "model.safetensors", weights)
+        write(place / "model.json", json.dumps(stored, ensure_ascii=False, indent=2) + "\n")
+
+
+def load(folder: str | Path, device: str | torch.device = "cpu") -> Model:
+    """Reads a trained model from a run folder.
+
+    Raises:
+        DataError: not a run, a damaged or foreign file, or a file of another version; says what to do.
+    """
+    place = Path(folder)
+    stored = _read_json(place)
+    where = str(place / "model.json")
+    try:
+        modality = Modality.from_dict(stored["modality"])
+        spec = Spec.from_dict(stored["spec"])
+        task = Task.from_dict(stored["task"])
+        columns = Columns.from_json(stored["columns"])
+        name, channels, digest = str(stored["name"]), tuple(stored["channels"]), str(stored["weights"]["sha256"])
+    except SpecError as error:
+        raise DataError(
+            where, str(error), f"it was written by convrnn {stored.get('convrnn')}, this is {convrnn.__version__}: train again"
+        ) from None
+    except (KeyError, TypeError) as error:
+        raise DataError(where, f"expected a model, but {error} is missing or of another type", "train again") from None
+    net = spec.build(modality.shape())
+    _load_weights(net, place / "model.safetensors", digest)
+    return Model(name, modality, spec, task, net.to(device).eval(), columns, channels)
+
+
+def _read_json(place: Path) -> Mapping[str, Any]:
+    path = place / "model.json"
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            str(place), "expected a run folder with model.json, found none", "give the folder that `convrnn train` wrote"
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(str(path), f"is damaged: {error}", "train again, or restore it from a copy") from None
+    if not isinstance(stored, dict) or "format" not in stored:
+        raise DataError(str(path), "is not a model of convrnn", "give the folder that `convrnn train` wrote")
+    if stored["format"] != FORMAT:
+        raise DataError(
+            str(path),
+            f"expected format {FORMAT}, got {stored['format']!r} (written by convrnn {stored.get('convrnn')})",
+            f"read it with that version, or train again with this one ({convrnn.__version__})",
+        )
+    return stored
+
+
+def _load_weights(net: Layer, path: Path, digest: str) -> None:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(str(path), "is missing", "restore it, or train again") from None
+    try:
+        tensors = load_tensors(content)
+    except SafetensorError as error:
+        raise DataError(str(path), f"is damaged: {error}", "restore it from a copy, or train again") from None
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise DataError(
+            str(path), "does not belong to the model.json beside it: the checksums differ", "restore both from one run, or train again"
+        )
+    wanted = net.state_dict()
+    wrong = sorted(set(wanted) ^ set(tensors)) or [name for name in wanted if wanted[name].shape != tensors[name].shape]
+    if wrong:
+        raise DataError(str(path), f"does not fit the layers of model.json: {wrong[0]}", "restore both files from one run, or train again")
+    net.load_state_dict(tensors, strict=True)
