@@ -11,6 +11,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "convrnn.api.estimators": ("Classifier", "Regressor"),
+    "convrnn.api.runs": ("Run", "evaluate", "predict", "resume", "train"),
     "convrnn.core.errors": (
         "ConvrnnError",
         "DataError",
@@ -23,6 +25,7 @@ _HOMES = {
         "UsageError",
     ),
     "convrnn.core.seq": ("Ids", "Seq"),
+    "convrnn.deploy.model": ("Model", "load"),
     "convrnn.layers.base": ("Layer", "Out", "Spec"),
     "convrnn.layers.combine": ("Parallel", "Residual", "Serial"),
     "convrnn.layers.conv": ("Conv",),

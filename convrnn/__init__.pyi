@@ -1,5 +1,7 @@
 """The typed twin of `__init__.py`, whose names load on first use; a test holds the two to each other."""
 
+from convrnn.api.estimators import Classifier as Classifier, Regressor as Regressor
+from convrnn.api.runs import Run as Run, evaluate as evaluate, predict as predict, resume as resume, train as train
 from convrnn.core.errors import (
     ConvrnnError as ConvrnnError,
     DataError as DataError,
@@ -12,6 +14,7 @@ from convrnn.core.errors import (
     UsageError as UsageError,
 )
 from convrnn.core.seq import Ids as Ids, Seq as Seq
+from convrnn.deploy.model import Model as Model, load as load
 from convrnn.layers.base import Layer as Layer, Out as Out, Spec as Spec
 from convrnn.layers.combine import Parallel as Parallel, Residual as Residual, Serial as Serial
 from convrnn.layers.conv import Conv as Conv

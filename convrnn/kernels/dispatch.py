@@ -24,7 +24,10 @@ _backend: ContextVar[Backend] = ContextVar("convrnn_backend", default="fast")
 
 @contextmanager
 def use(backend: Backend) -> Iterator[None]:
-    """Inside, recurrences run on this backend: `fast`, or `reference`, the readable loop that can be differentiated any number of times."""
+    """Inside, recurrences run on this backend: `fast`, or `reference`, the readable loop that can be differentiated any number of times.
+
+    What `torch.compile` has traced is not asked again: there the operator is one node whatever was chosen.
+    """
     if backend not in ("fast", "reference"):
         raise UsageError("kernels.use", f"expected 'fast' or 'reference', got {backend!r}")
     token = _backend.set(backend)
@@ -50,7 +53,8 @@ def recur(
     Returns:
         h of every frame `[B, T, H]`, zero beyond `lengths`, and the state after each row's last frame `[S, B, H]`.
     """
-    if _backend.get() == "reference":
+    # Dynamo cannot read a context variable, and would break the graph here.
+    if not torch.compiler.is_dynamo_compiling() and _backend.get() == "reference":
         return reference.recur(cell, x, lengths, w_x, w_h, b, b_h, state, reverse)
     inputs = (x, w_x, w_h, b, b_h, state)
     save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs)
@@ -141,6 +145,8 @@ def _recur_backward_fake(
 
 def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     cell, x, lengths, w_x, w_h, b, b_h, state, reverse, _ = inputs
+    # Else every backward pass would fill zeros for the gradient of `saved`, the largest of the outputs.
+    ctx.set_materialize_grads(False)
     ctx.save_for_backward(x, lengths, w_x, w_h, state, output[0], output[2])
     ctx.cell, ctx.reverse, ctx.has_b, ctx.has_b_h = cell, reverse, b is not None, b_h is not None
 

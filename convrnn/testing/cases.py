@@ -25,6 +25,8 @@ LAYERS: tuple[Case, ...] = (
     Case("conv", Conv(4), 3),
     Case("conv-even-kernel", Conv(4, kernel=4), 3),
     Case("conv-causal", Conv(4, kernel=5, padding="causal"), 3),
+    # One row: only there do chunks often come without lengths, and a buffer is shifted by slices.
+    Case("conv-causal-one-row", Conv(4, kernel=5, padding="causal"), 3, (11,)),
     Case("conv-causal-dilated", Conv(4, kernel=3, dilation=3, padding="causal"), 3),
     Case("conv-valid", Conv(4, kernel=3, padding="valid"), 3),
     Case("conv-valid-strided", Conv(4, kernel=3, stride=2, dilation=2, padding="valid"), 3),
@@ -78,6 +80,7 @@ LAYERS: tuple[Case, ...] = (
     Case("lstm-bidirectional", LSTM(4, layers=2, bidirectional=True, dropout=0.3), 3, exempt=BACKWARD),
     Case("lstm-bidirectional-gate", LSTM(4, bidirectional=True, merge="gate", layers=2), 3, exempt=BACKWARD),
     Case("gru", GRU(4), 3),
+    Case("gru-one-row", GRU(4), 3, (11,)),
     Case("gru-before", GRU(4, reset="before", layers=2), 3),
     Case("gru-bidirectional", GRU(4, bidirectional=True), 3, exempt=BACKWARD),
     Case("gru-before-bidirectional-sum", GRU(4, reset="before", bidirectional=True, merge="sum"), 3, exempt=BACKWARD),

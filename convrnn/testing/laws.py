@@ -16,6 +16,7 @@ from torch import Tensor
 
 from convrnn.core.errors import ConvrnnError
 from convrnn.core.seq import Ids, Seq, Shape, State, tidy
+from convrnn.core.spec import registered
 from convrnn.layers.base import Layer, Spec
 from convrnn.testing.chunks import LawBroken, batch_of, compare, compare_states, in_chunks, leaves, make_rows, pad_rows, split_rows
 
@@ -204,11 +205,9 @@ def _check_frames(net: Layer, x: Seq, y: Seq, dtype: torch.dtype) -> None:
 
 def spec(case: Case, seed: int, training: bool) -> None:
     """8. The spec survives JSON, YAML and `repr`; what is built from the copy has the same parameters and, with them, the same answer."""
-    import convrnn
-
     net, rows = case.build(training), case.rows(seed)
     want = net(batch_of(rows)).seq.values
-    names = {name: getattr(convrnn, name) for name in convrnn.__all__}
+    names = {record.__name__: record for record in registered(Spec.family).values()}
     copies = {
         "JSON": Spec.from_json(case.spec.to_json()),
         "YAML": Spec.from_yaml(case.spec.to_yaml()),

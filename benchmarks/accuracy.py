@@ -1,0 +1,125 @@
+"""Accuracy on real data, through the command line, several seeds each: `python benchmarks/accuracy.py --data DIR`.
+
+DIR holds the sets by name (see docs/results.md); a set that is not there is said and left out. Every run is one line of
+`benchmarks/results/accuracy.jsonl`: what was typed, the seed, the figures, the time. `--table` prints the table of docs/results.md from
+those lines and trains nothing. Nothing is chosen on a test part: the settings are those that the model names give.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+RESULTS = Path(__file__).parent / "results" / "accuracy.jsonl"
+
+
+class Goal(NamedTuple):
+    """One row of the table: arguments of `convrnn train` (DIR is replaced), the seeds, the figure and the bound it is held to."""
+
+    name: str
+    arguments: str
+    seeds: int
+    metric: str = "accuracy"
+    least: float | None = None
+
+
+GOALS = (
+    Goal("digits", "digits --model crnn", 5, least=0.970),
+    Goal("mnist mnist-cnn", "DIR/mnist --model mnist-cnn --set shuffle=false", 3, least=0.989),
+    Goal("mnist crnn", "DIR/mnist --model crnn", 3, least=0.990),
+    Goal("mnist bilstm", "DIR/mnist --model bilstm", 3, least=0.980),
+    Goal("JapaneseVowels", "DIR/ucr_uea/JapaneseVowels --model crnn", 5, least=0.975),
+    Goal("ECG", "DIR/mts_baydogan/ECG --model crnn", 5),
+    Goal("PLAID", "DIR/ucr_uea/PLAID --model crnn", 1),
+    Goal("trec6", "DIR/trec6/TREC.train.gz --model text-cnn", 3, least=0.87),
+    Goal("mr_polarity", "DIR/mr_polarity --model text-cnn", 3, least=0.74),
+    Goal("zh_reviews", "DIR/zh_reviews/train.tsv.gz --model text-cnn", 3),
+    Goal("covid-3-month", "covid-3-month --model crnn", 5, metric="r2"),
+)
+
+
+def main() -> int:
+    """Runs what is asked; 0 if every bound is met."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="folder with the sets")
+    parser.add_argument("--only", help="rows whose name contains this")
+    parser.add_argument("--seeds", type=int, help="in place of the number each row has")
+    parser.add_argument("--table", action="store_true", help="print the table of what was measured")
+    options = parser.parse_args()
+    chosen = [goal for goal in GOALS if options.only is None or options.only in goal.name]
+    if not options.table:
+        for goal in chosen:
+            _measure(goal, options.data, options.seeds or goal.seeds)
+    return _table(chosen)
+
+
+def _measure(goal: Goal, data: Path | None, seeds: int) -> None:
+    for seed in range(seeds):
+        arguments = shlex.split(goal.arguments)
+        if arguments[0].startswith("DIR"):
+            place = None if data is None else data / arguments[0].removeprefix("DIR/")
+            if place is None or not place.exists():
+                print(f"{goal.name}: {arguments[0]} is not there, left out", file=sys.stderr)
+                return
+            arguments[0] = str(place)
+        with tempfile.TemporaryDirectory() as folder:
+            line = [sys.executable, "-c", "import sys; from convrnn.cli import main; sys.exit(main())", "train", *arguments]
+            done = subprocess.run([*line, "--seed", str(seed), "--out", f"{folder}/run", "--json"], stdout=subprocess.PIPE, check=True)
+        found = json.loads(done.stdout)
+        record = {
+            "name": goal.name,
+            "command": f"convrnn train {goal.arguments} --seed {seed}",
+            "seed": seed,
+            "metric": goal.metric,
+            "value": found["test"][goal.metric],
+            "test": found["test"],
+            "parameters": found["parameters"],
+            "seconds": found["seconds"]["train"],
+            "machine": f"{platform.machine()}, {_cores()} cores",
+        }
+        RESULTS.parent.mkdir(exist_ok=True)
+        with RESULTS.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        print(f"{goal.name} seed {seed}: {goal.metric} {record['value']:.4f}, {record['seconds']:.0f} s", flush=True)
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0))
+
+
+def _table(chosen: list[Goal]) -> int:
+    records: dict[str, dict[int, dict[str, Any]]] = {}
+    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+    for record in map(json.loads, lines):
+        records.setdefault(record["name"], {})[record["seed"]] = record
+    print("| data, model | test figure | seeds | asked | parameters | seconds of training | command |\n|---|---|---|---|---|---|---|")
+    missed = 0
+    for goal in chosen:
+        found = list(records.get(goal.name, {}).values())
+        if not found:
+            continue
+        values = [record["value"] for record in found]
+        spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+        asked = "" if goal.least is None else f">= {goal.least}"
+        missed += goal.least is not None and statistics.mean(values) < goal.least
+        seconds = statistics.median(record["seconds"] for record in found)
+        command = f"`convrnn train {goal.arguments}`"
+        print(
+            f"| {goal.name} | {goal.metric} {statistics.mean(values):.4f}{spread} | {len(values)} | {asked} "
+            f"| {found[-1]['parameters']:,} | {seconds:.0f} | {command} |"
+        )
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""One of several labels for each row: softmax and cross-entropy. Knows no file; labels are texts.
+
+Shape legend: N rows, K labels.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import field
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from convrnn.core.errors import DataError, SpecError, UsageError
+from convrnn.core.spec import register
+from convrnn.tasks.base import Target, Task, require_rows, row_name
+
+MANY = 10
+"""With more labels than this, a right one among the five highest scores is worth telling."""
+
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+@register("classify")
+class Classify(Task):
+    """Cross-entropy of a softmax over the labels.
+
+    Attributes:
+        labels: what the scores stand for, in order: by number if all labels are numbers, else by text.
+        weights: how much a row of each label counts in the loss; None: all rows count alike.
+        label_smoothing: share of the target spread evenly over all labels (Szegedy et al. 2016, arXiv 1512.00567).
+
+    Example:
+        >>> task = Classify.fit(["cat", "dog", "cat"], class_weights="balanced")
+        >>> task.labels, task.weights
+        (('cat', 'dog'), (0.75, 1.5))
+    """
+
+    monitor: ClassVar[str] = "accuracy"
+    best: ClassVar[Literal["max", "min"]] = "max"
+    labels: tuple[str, ...] = field(kw_only=False)
+    weights: tuple[Weight, ...] | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    def check(self) -> None:
+        """Two labels or more, each once, and a weight for each if for any."""
+        if len(set(self.labels)) < max(2, len(self.labels)):
+            raise SpecError("classify.labels", f"expected two different labels or more, each once, got {list(self.labels)}")
+        if self.weights is not None and len(self.weights) != len(self.labels):
+            raise SpecError("classify.weights", f"expected {len(self.labels)} weights, one a label, got {len(self.weights)}")
+
+    @classmethod
+    def fit(cls, targets: Sequence[Target], *, class_weights: Literal["balanced"] | None = None, label_smoothing: float = 0.0) -> Self:
+        """The labels that occur, and their weights.
+
+        Args:
+            targets: of the training part; 1, 1.0 and "1" are one label.
+            class_weights: `balanced`: N / (K times the rows of the label), so that rare labels count as much as frequent ones.
+            label_smoothing: see the class.
+
+        Raises:
+            DataError: fewer than two different labels.
+            SpecError: an option that cannot be.
+        """
+        if class_weights not in (None, "balanced"):
+            raise SpecError("classify.class_weights", f"expected 'balanced' or nothing, got {class_weights!r}")
+        counts = Counter(_label(target) for target in targets)
+        if len(counts) < 2:
+            only = ", ".join(map(repr, counts)) or "nothing"
+            raise DataError(
+                "target",
+                f"expected at least two labels, got {only} in all {len(targets)} rows",
+                "add rows of another label, or name another --target",
+            )
+        labels = _sorted(list(counts))
+        balanced = tuple(len(targets) / (len(labels) * counts[label]) for label in labels)
+        return cls(labels, weights=balanced if class_weights else None, label_smoothing=label_smoothing)
+
+    @property
+    def width(self) -> int:
+        """See `Task.width`."""
+        return len(self.labels)
+
+    def encode(self, targets: Sequence[Target], names: Sequence[str] = ()) -> Tensor:
+        """int64 `[N]`: the place of each label; see `Task.encode`."""
+        places = {label: place for place, label in enumerate(self.labels)}
+        known = [places.get(_label(target), -1) for target in targets]
+        if -1 in known:
+            row = known.index(-1)
+            label = _label(targets[row])
+            count = sum(_label(target) == label for target in targets)
+            raise DataError(
+                row_name(names, row),
+                f"label {label!r} ({count} rows) never comes in training",
+                f"known: {_listed(self.labels)}; correct it, or train with rows of it",
+            )
+        return torch.tensor(known, dtype=torch.int64)
+
+    def soft(self, targets: Tensor) -> Tensor:
+        """float32 `[N, K]`, one-hot; see `Task.soft`."""
+        return F.one_hot(targets, self.width).to(torch.float32)
+
+    def loss(self, y_NK: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy, the mean over rows by weight; see `Task.loss`."""
+        y_NK = y_NK.float() if y_NK.dtype in (torch.float16, torch.bfloat16) else y_NK
+        weight_K = None if self.weights is None else torch.tensor(self.weights, dtype=y_NK.dtype, device=y_NK.device)
+        if targets.dim() == 1:
+            return F.cross_entropy(y_NK, targets, weight_K, label_smoothing=self.label_smoothing)
+        # As for one label a row: torch divides mixed rows by their number, not by their weight.
+        weighted_NK = targets if weight_K is None else targets * weight_K
+        return F.cross_entropy(y_NK, targets, weight_K, reduction="sum", label_smoothing=self.label_smoothing) / weighted_NK.sum()
+
+    def score(self, y_NK: Tensor, targets: Tensor) -> Tensor:
+        """Accuracy; of a mixed row, the label with the largest share is right."""
+        right = targets if targets.dim() == 1 else targets.argmax(1)
+        return (y_NK.argmax(1) == right).double().mean()
+
+    def decode(self, y_NK: Tensor) -> list[dict[str, Any]]:
+        """`{"label", "probability", "probabilities": {label: p}}` for each row."""
+        rows = y_NK.detach().cpu().double().softmax(1)
+        places = rows.argmax(1).tolist()
+        return [
+            {"label": self.labels[place], "probability": p_K[place], "probabilities": dict(zip(self.labels, p_K, strict=True))}
+            for place, p_K in zip(places, rows.tolist(), strict=True)
+        ]
+
+    def metrics(self, y_NK: Tensor, targets: Tensor) -> dict[str, float]:
+        """`loss`, `accuracy`, `balanced_accuracy`, `macro_f1`, and `top5` where there are more than 10 labels; see `Task.metrics`."""
+        try:
+            from sklearn import metrics as sk
+        except ImportError as error:
+            raise UsageError("metrics", "need scikit-learn, which is not installed", "pip install 'convrnn[train]'") from error
+        require_rows(y_NK, targets)
+        scores, right = y_NK.detach().cpu().double(), targets.cpu().numpy()
+        given = scores.argmax(1).numpy()
+        found = {
+            "loss": float(self.loss(scores, targets.cpu())),
+            "accuracy": float(sk.accuracy_score(right, given)),
+            # balanced_accuracy_score to the letter, without its warning where an answer never is a target
+            "balanced_accuracy": float(sk.recall_score(right, given, labels=sorted(set(right.tolist())), average="macro")),
+            "macro_f1": float(sk.f1_score(right, given, average="macro", zero_division=0.0)),  # pyright: ignore[reportArgumentType]
+        }
+        if self.width > MANY:
+            found["top5"] = float(sk.top_k_accuracy_score(right, scores.numpy(), k=5, labels=range(self.width)))
+        return found
+
+
+def _label(target: Target) -> str:
+    """A target as text; whole numbers without a decimal point."""
+    return str(int(target)) if isinstance(target, float) and target.is_integer() else str(target)
+
+
+def _sorted(labels: list[str]) -> tuple[str, ...]:
+    """By number if all are numbers, so that "10" follows "9"; else by text."""
+    try:
+        return tuple(sorted(labels, key=lambda label: (float(label), label)))
+    except ValueError:
+        return tuple(sorted(labels))
+
+
+def _listed(labels: Sequence[str], most: int = 12) -> str:
+    """Labels for an error line, cut where it would grow too long."""
+    more = f" and {len(labels) - most} more" if len(labels) > most else ""
+    return ", ".join(labels[:most]) + more

@@ -1,0 +1,48 @@
+"""Whether a checkpoint belongs to the training that is resumed, said in a line that names what differs. Knows no loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convrnn.core.errors import DataError
+from convrnn.train.settings import Settings
+
+REMEDY = "resume with what it began with, or start anew in another folder"
+
+
+def require_same(stored: dict[str, Any], given: dict[str, Any]) -> None:
+    """Compares the facts of a checkpoint with those of the training that is to go on.
+
+    Raises:
+        DataError: other settings (by name), another task, other data, another kind of device or precision.
+    """
+    began, now = Settings.from_dict(stored["settings"]), Settings.from_dict(given["settings"])
+    for name, (before, after) in began.differences(now).items():
+        raise DataError(f"training.{name}", f"the training began with {before!r}, got {after!r}", REMEDY)
+    for name in ("device", "precision"):
+        if stored[name] != given[name]:
+            raise DataError(name, f"the training began with {stored[name]}, got {given[name]}", REMEDY)
+    for part, name in (("train", "training"), ("valid", "validation")):
+        if stored["data"][part] != given["data"][part]:
+            raise DataError(f"{name} part", "is not the one that the training began with", REMEDY)
+    if stored["task"] != given["task"]:
+        raise DataError("task", f"the training began with {stored['task']}, got {given['task']}", REMEDY)
+
+
+def restore_net(net: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Gives a net stored weights and buffers.
+
+    Raises:
+        DataError: they are another net's; names the first tensor that differs.
+    """
+    own = net.state_dict()
+    for name in dict.fromkeys([*own, *weights]):
+        if name not in weights or name not in own or own[name].shape != weights[name].shape:
+            began = list(weights[name].shape) if name in weights else "nothing"
+            now = list(own[name].shape) if name in own else "nothing"
+            raise DataError(f"model.{name}", f"the training began with {began}, got {now}", REMEDY)
+    with torch.no_grad():
+        net.load_state_dict(weights)

@@ -1,0 +1,21 @@
+"""The zoo: published models as functions from the fingerprint of the data to a spec. Importing it enters every entry."""
+
+from convrnn.zoo import convolutional, hybrid, recurrent
+from convrnn.zoo.base import Entry, Fingerprint, Option, Paper, Value, entry, from_file, from_yaml, get, names, scaled_settings
+
+__all__ = [
+    "Entry",
+    "Fingerprint",
+    "Option",
+    "Paper",
+    "Value",
+    "convolutional",
+    "entry",
+    "from_file",
+    "from_yaml",
+    "get",
+    "hybrid",
+    "names",
+    "recurrent",
+    "scaled_settings",
+]

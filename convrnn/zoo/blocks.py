@@ -1,0 +1,96 @@
+"""What several entries share: the options and their meaning, the rules that fit widths to the data, and the first layers. Knows no entry.
+
+The rules, in one place:
+
+* *width* (`width_for`): the full width from 500 rows on, half of it below: with few rows a wider net only learns them by heart.
+* *pooling* (`pool_windows`): windows shared out over the blocks so that a row of median length comes out with about 24 frames.
+* *embedding* (`embedding_width`): 64 below 1,000 symbols (characters of a European language), 128 above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from convrnn.core.seq import Ids
+from convrnn.layers.base import Spec
+from convrnn.layers.combine import Serial
+from convrnn.layers.conv import Conv
+from convrnn.layers.dropout import Dropout
+from convrnn.layers.embed import Embedding
+from convrnn.layers.framewise import Activation, Fold
+from convrnn.layers.norm import BatchNorm
+from convrnn.layers.pool import Pool
+from convrnn.zoo.base import Fingerprint, Kind, Value
+
+EVERY_KIND: tuple[Kind, ...] = ("series", "text", "image")
+
+Blocks = Annotated[int | None, Field(gt=0, le=8, description="blocks of convolution; null: by the length of the rows")]
+Depth = Annotated[int, Field(gt=0, le=8, description="blocks, or recurrent layers, one on the other")]
+Drop = Annotated[float, Field(ge=0, lt=1, description="dropout rate before the head (and between recurrent layers)")]
+Kernel = Annotated[int, Field(gt=0, description="frames that a convolution reads")]
+PoolKind = Annotated[Literal["last", "mean", "max", "attention"], Field(description="how the frames of a row become one")]
+Width = Annotated[int | None, Field(gt=0, description="channels of the first layer; null: by the number of rows")]
+BothWays = Annotated[bool, Field(description="read the rows from both ends; no streaming")]
+
+ANNEALED: Mapping[str, Value] = MappingProxyType(
+    {"optimizer": "adam", "rate": 2e-3, "schedule": "one_cycle", "clip": 1.0, "patience": None, "keep": "last"}
+)
+"""Adam over one cycle, which is planned to its end: no early stop, and the last weights, where the rate has come down, are the ones to
+keep."""
+
+FEW_ROWS = 500
+FRAMES_WANTED = 24
+LARGEST_WINDOW = 8
+
+
+def width_for(data: Fingerprint, full: int, given: int | None = None) -> int:
+    """What the user gave, else the full width, halved below 500 rows."""
+    return given or (full if data.rows >= FEW_ROWS else full // 2)
+
+
+def pool_windows(frames: int, blocks: int) -> tuple[int, ...]:
+    """A pooling window (1: none) for each block that together bring this many frames down to about 24.
+
+    Example:
+        >>> pool_windows(29, 3), pool_windows(152, 3), pool_windows(1344, 3)
+        ((1, 1, 1), (2, 2, 2), (4, 4, 4))
+    """
+    windows: list[int] = []
+    for left in range(blocks, 0, -1):
+        window = min(LARGEST_WINDOW, max(1, round((frames / FRAMES_WANTED) ** (1 / left))))
+        windows.append(window)
+        frames = -(-frames // window)
+    return tuple(windows)
+
+
+def embedding_width(data: Fingerprint) -> int:
+    """64 below 1,000 symbols, 128 above."""
+    return 64 if data.channels < 1_000 else 128
+
+
+def frames_of(data: Fingerprint, dropout: float = 0.0) -> tuple[Spec, ...]:
+    """The layers that turn an input into frames `[B, T, C]`: an embedding for text, a fold for images, nothing for series."""
+    if isinstance(data.in_shape, Ids):
+        drop = (Dropout(dropout),) if dropout else ()
+        return (Embedding(embedding_width(data), init="he"), *drop)
+    return () if len(data.in_shape) == 1 else (Fold(),)
+
+
+def conv_block(features: int, kernel: int | tuple[int, ...] = 3, pool: int | tuple[int, ...] = 1) -> tuple[Spec, ...]:
+    """Convolution, batch norm, ReLU, and max pooling where the window is above 1. No bias: the norm has a shift."""
+    pooled = () if pool == 1 else (Pool(pool),)
+    return (Conv(features, kernel=kernel, bias=False), BatchNorm(), Activation("relu"), *pooled)
+
+
+def dropped(dropout: float) -> tuple[Spec, ...]:
+    """Dropout, or nothing at a rate of 0."""
+    return (Dropout(dropout),) if dropout else ()
+
+
+def stack(*parts: tuple[Spec, ...]) -> Serial:
+    """The layers of all parts, one after the other."""
+    return Serial(*(layer for part in parts for layer in part))

@@ -1,0 +1,128 @@
+"""Convolution joined with recurrence: `crnn`, `cnn-lstm`, `parallel-cnn-lstm`, `lstm-fcn`."""
+
+from __future__ import annotations
+
+import math
+
+from convrnn.core.seq import Ids
+from convrnn.layers.base import Spec
+from convrnn.layers.combine import Parallel
+from convrnn.layers.conv import Conv
+from convrnn.layers.framewise import Activation, Fold
+from convrnn.layers.norm import BatchNorm
+from convrnn.layers.pool import GlobalPool
+from convrnn.layers.recurrent import GRU, LSTM
+from convrnn.zoo.base import Fingerprint, Paper, entry
+from convrnn.zoo.blocks import (
+    ANNEALED,
+    EVERY_KIND,
+    FRAMES_WANTED,
+    Blocks,
+    BothWays,
+    Depth,
+    Drop,
+    Kernel,
+    PoolKind,
+    Width,
+    conv_block,
+    dropped,
+    frames_of,
+    pool_windows,
+    stack,
+    width_for,
+)
+from convrnn.zoo.convolutional import fcn_blocks
+
+_SHI = Paper("Shi, Bai & Yao", 2015, "An end-to-end trainable neural network for image-based sequence recognition", "1507.05717")
+_ZHOU = Paper("Zhou, Sun, Liu & Lau", 2015, "A C-LSTM neural network for text classification", "1511.08630")
+_SAINATH = Paper("Sainath et al.", 2015, "Convolutional, long short-term memory, fully connected deep neural networks")
+_DONAHUE = Paper("Donahue et al.", 2015, "Long-term recurrent convolutional networks for visual recognition", "1411.4389")
+_KARIM = Paper("Karim, Majumdar, Darabi & Chen", 2017, "LSTM fully convolutional networks for time series classification", "1709.05206")
+
+
+@entry("crnn", kinds=EVERY_KIND, papers=(_SHI, _SAINATH, _ZHOU), settings=ANNEALED)
+def crnn(
+    data: Fingerprint,
+    *,
+    width: Width = None,
+    depth: Depth = 3,
+    kernel: Kernel = 3,
+    bidirectional: BothWays = True,
+    dropout: Drop = 0.3,
+    pool: PoolKind = "max",
+) -> Spec:
+    """Convolution, pooling, recurrence, dense, trained as one.
+
+    Images: the convolutions of Shi et al. made smaller, each block halving the height, the first two the width too; what is left of the
+    height is folded into channels for an LSTM from both ends. Series and text: `depth` blocks of convolution and pooling, then a GRU from
+    both ends. With `bidirectional=False` it streams.
+    """
+    if data.kind == "image":
+        first = width_for(data, 32, width)
+        front = (*_picture_front(data, first, depth, kernel), Fold())
+        cell = LSTM(4 * first, bidirectional=bidirectional)
+        return stack(front, dropped(dropout), (cell, GlobalPool(pool)), dropped(dropout))
+    first = width_for(data, 64, width)
+    widths = [first * 2 ** min(i, 1) for i in range(depth)]
+    blocks = [conv_block(w, kernel, p) for w, p in zip(widths, pool_windows(data.lengths[1], depth), strict=True)]
+    cell = GRU(2 * first, bidirectional=bidirectional)
+    return stack(frames_of(data, dropout), *blocks, dropped(dropout), (cell, GlobalPool(pool)), dropped(dropout))
+
+
+def _picture_front(data: Fingerprint, first: int, depth: int, kernel: int) -> tuple[Spec, ...]:
+    """Blocks of `first`, twice and four times `first` maps; the height is halved while 2 are left, time by the first two while 8 are."""
+    assert not isinstance(data.in_shape, Ids)
+    frames, height = data.lengths[1], data.in_shape[0]
+    layers: list[Spec] = []
+    for i in range(depth):
+        window = (2 if i < 2 and frames >= 16 else 1, 2 if height >= 4 else 1)
+        layers += conv_block(first * 2 ** min(i, 2), kernel, 1 if window == (1, 1) else window)
+        frames, height = -(-frames // window[0]), -(-height // window[1])
+    return tuple(layers)
+
+
+@entry("cnn-lstm", kinds=EVERY_KIND, papers=(_DONAHUE,), settings=ANNEALED)
+def cnn_lstm(data: Fingerprint, *, width: Width = None, depth: Blocks = None, dropout: Drop = 0.3, pool: PoolKind = "mean") -> Spec:
+    """A CNN that reads windows one by one as feature extractor, and an LSTM over what it found in each.
+
+    `depth` convolutions with kernel = stride = 2, so windows of 2^depth frames that do not overlap and leave no frame out. By default 1
+    to 4 of them, so that about 24 windows come out of a row of median length; for images at least 2, which halve the height too. Streams.
+    """
+    picture = data.kind == "image"
+    halvings = round(math.log2(max(data.lengths[1], 1) / FRAMES_WANTED))
+    first = width_for(data, 32 if picture else 64, width)
+    widths = [first * 2 ** min(i, 1) for i in range(depth or min(4, max(2 if picture else 1, halvings)))]
+    windows = [_window_block(features, (2, 3) if picture else 2) for features in widths]
+    front, behind = ((), (Fold(),)) if picture else (frames_of(data, dropout), ())
+    recurrence = (LSTM(2 * first), GlobalPool(pool))
+    return stack(front, *windows, behind, dropped(dropout), recurrence, dropped(dropout))
+
+
+def _window_block(features: int, kernel: int | tuple[int, ...]) -> tuple[Spec, ...]:
+    """Two frames become one; the height, if there is one, is halved too, by windows of 3 that overlap."""
+    return Conv(features, kernel=kernel, stride=2, bias=False), BatchNorm(), Activation("relu")
+
+
+@entry("parallel-cnn-lstm", kinds=EVERY_KIND, papers=(_KARIM,), settings=ANNEALED)
+def parallel_cnn_lstm(data: Fingerprint, *, width: Width = None, kernel: Kernel = 5, dropout: Drop = 0.3, pool: PoolKind = "mean") -> Spec:
+    """A CNN and an LSTM side by side over the same frames, their answers concatenated. Streams.
+
+    The CNN answers with the maximum over time (what was there), the LSTM with `pool` of its states (in which order).
+    """
+    first = width_for(data, 64, width)
+    seen = stack(conv_block(first, kernel), conv_block(2 * first, kernel), (GlobalPool("max"),))
+    remembered = stack((LSTM(2 * first), GlobalPool(pool)))
+    return stack(frames_of(data, dropout), (Parallel(seen, remembered),), dropped(dropout))
+
+
+@entry("lstm-fcn", kinds=EVERY_KIND, papers=(_KARIM,), settings={**ANNEALED, "rate": 1e-3})
+def lstm_fcn(data: Fingerprint, *, width: Width = 128, units: Width = 64, dropout: Drop = 0.8) -> Spec:
+    """The convolutions of FCN beside a small LSTM with a dropout of 0.8, concatenated.
+
+    The paper swaps time and channels before its LSTM ("dimension shuffle"), which reads a series of one channel in a single step and
+    needs rows of one length. Rows here may have any, so the LSTM runs over time, and answers with its last frame. Convolutions 128 of
+    kernel 8, 256 of 5, 128 of 3 as published. Streams.
+    """
+    seen = stack(*fcn_blocks(width or 128), (GlobalPool("mean"),))
+    remembered = stack((LSTM(units or 64), GlobalPool("last")), dropped(dropout))
+    return stack(frames_of(data), (Parallel(seen, remembered),))

@@ -1,0 +1,63 @@
+"""Recurrence alone: `rnn`, `lstm`, `gru`, `bilstm`, `bigru`. Knows no convolution."""
+
+from __future__ import annotations
+
+from convrnn.layers.base import Spec
+from convrnn.layers.pool import GlobalPool
+from convrnn.layers.recurrent import GRU, LSTM, RNN
+from convrnn.zoo.base import Fingerprint, Paper, entry
+from convrnn.zoo.blocks import ANNEALED, EVERY_KIND, Depth, Drop, PoolKind, Width, dropped, frames_of, stack, width_for
+
+_ELMAN = Paper("Elman", 1990, "Finding structure in time")
+_LSTM = Paper("Hochreiter & Schmidhuber", 1997, "Long short-term memory")
+_FORGET = Paper("Gers, Schmidhuber & Cummins", 2000, "Learning to forget")
+_GRU = Paper("Cho et al.", 2014, "Learning phrase representations using RNN encoder-decoder", "1406.1078")
+_BOTH = Paper("Schuster & Paliwal", 1997, "Bidirectional recurrent neural networks")
+_GRAVES = Paper("Graves & Schmidhuber", 2005, "Framewise phoneme classification with bidirectional LSTM")
+
+
+@entry("rnn", kinds=EVERY_KIND, papers=(_ELMAN,), settings=ANNEALED)
+def rnn(data: Fingerprint, *, width: Width = None, layers: Depth = 1, dropout: Drop = 0.2, pool: PoolKind = "mean") -> Spec:
+    """A plain recurrence h = tanh(W [x; h] + b), its frames averaged.
+
+    The baseline: it forgets within some tens of frames. Averaging gives every frame a short way to the loss, where reading the last state
+    alone would leave long rows without a gradient. Streams.
+    """
+    between = dropout if layers > 1 else 0.0
+    cell = RNN(width_for(data, 128, width), layers=layers, dropout=between)
+    return stack(frames_of(data, dropout), (cell, GlobalPool(pool)), dropped(dropout))
+
+
+@entry("lstm", kinds=EVERY_KIND, papers=(_LSTM, _FORGET), settings=ANNEALED)
+def lstm(data: Fingerprint, *, width: Width = None, layers: Depth = 1, dropout: Drop = 0.2, pool: PoolKind = "mean") -> Spec:
+    """An LSTM, its frames averaged. Streams."""
+    between = dropout if layers > 1 else 0.0
+    cell = LSTM(width_for(data, 128, width), layers=layers, dropout=between)
+    return stack(frames_of(data, dropout), (cell, GlobalPool(pool)), dropped(dropout))
+
+
+@entry("gru", kinds=EVERY_KIND, papers=(_GRU,), settings=ANNEALED)
+def gru(data: Fingerprint, *, width: Width = None, layers: Depth = 1, dropout: Drop = 0.2, pool: PoolKind = "mean") -> Spec:
+    """A GRU, its frames averaged: three quarters of the parameters of an LSTM. Streams."""
+    between = dropout if layers > 1 else 0.0
+    cell = GRU(width_for(data, 128, width), layers=layers, dropout=between)
+    return stack(frames_of(data, dropout), (cell, GlobalPool(pool)), dropped(dropout))
+
+
+@entry("bilstm", kinds=EVERY_KIND, papers=(_BOTH, _GRAVES), settings=ANNEALED)
+def bilstm(data: Fingerprint, *, width: Width = None, layers: Depth = 1, dropout: Drop = 0.2, pool: PoolKind = "max") -> Spec:
+    """LSTMs from both ends of the row, concatenated, the largest value of each channel over time. Needs whole rows.
+
+    `pool="last"` reads the backward direction after one frame; the others read it everywhere.
+    """
+    between = dropout if layers > 1 else 0.0
+    cell = LSTM(width_for(data, 128, width), layers=layers, bidirectional=True, dropout=between)
+    return stack(frames_of(data, dropout), (cell, GlobalPool(pool)), dropped(dropout))
+
+
+@entry("bigru", kinds=EVERY_KIND, papers=(_BOTH, _GRU), settings=ANNEALED)
+def bigru(data: Fingerprint, *, width: Width = None, layers: Depth = 1, dropout: Drop = 0.2, pool: PoolKind = "max") -> Spec:
+    """GRUs from both ends of the row, concatenated, the largest value of each channel over time. Needs whole rows."""
+    between = dropout if layers > 1 else 0.0
+    cell = GRU(width_for(data, 128, width), layers=layers, bidirectional=True, dropout=between)
+    return stack(frames_of(data, dropout), (cell, GlobalPool(pool)), dropped(dropout))

@@ -1,0 +1,218 @@
+"""Plants the mistakes that recurrent and streaming code is prone to, one at a time in a copy, and shows which tests go red.
+
+    python tests/mutations.py            does each turn red the test that must see it?
+    python tests/mutations.py flush      only those whose name contains this
+    python tests/mutations.py --all      and who else sees it (slow)
+
+A test that cannot fail is a defect; this is the test of the tests. Knows no test by heart but the one that each mistake must turn red: its
+id names the layer and the law. `pytest --full` runs it too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ("tests/testing/test_laws.py", "tests/layers", "tests/kernels/test_recur.py", "tests/core")
+ENOUGH = 25
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A mistake in one file.
+
+    Attributes:
+        name: what it is.
+        file: under `convrnn/`.
+        changes: text that occurs once, and what takes its place.
+        red: the id of a test that must fail.
+    """
+
+    name: str
+    file: str
+    changes: tuple[tuple[str, str], ...]
+    red: str
+
+
+MUTATIONS = (
+    Mutation(
+        "off by one in the conv buffer: the left padding",
+        "layers/windowed.py",
+        (("dense(self.in_shape), like, self.left)", "dense(self.in_shape), like, max(self.left - 1, 0))"),),
+        "test_law[conv-chunking]",
+    ),
+    Mutation(
+        "off by one in the conv buffer: the frames kept",
+        "core/hold.py",
+        (("(total[:, None] - size + place)", "(total[:, None] - size + place - 1)"),),
+        "test_law[conv-chunking]",
+    ),
+    Mutation(
+        "off by one in the conv buffer: in phase, by slices",
+        "core/hold.py",
+        (("return frames[:, new : new + size].clone(), before", "return frames[:, max(new - 1, 0) :][:, :size].clone(), before"),),
+        "test_law[conv-causal-one-row-chunking]",
+    ),
+    Mutation(
+        "swapped gates, everywhere alike",
+        "kernels/loops.py",
+        (
+            ("i, f, g, o = a.chunk(4, dim=1)", "f, i, g, o = a.chunk(4, dim=1)"),
+            ("i, f, g, o, c = saved_BK.chunk(5, dim=1)", "f, i, g, o, c = saved_BK.chunk(5, dim=1)"),
+            ("d_i, d_f, d_g, d_o = dgates_BG.chunk(4, dim=1)", "d_f, d_i, d_g, d_o = dgates_BG.chunk(4, dim=1)"),
+        ),
+        "test_recurrence[lstm-1-False]",
+    ),
+    Mutation(
+        "swapped gates in the backward pass",
+        "kernels/loops.py",
+        (("r, z, n, h_n = saved_BK.chunk(4, dim=1)", "z, r, n, h_n = saved_BK.chunk(4, dim=1)"),),
+        "test_law[gru-gradcheck]",
+    ),
+    Mutation(
+        "a state updated on padding: recurrence",
+        "kernels/loops.py",
+        (("[(t, alive[t]) for t in times if alive[t]]", "[(t, batch) for t in times]"),),
+        "test_law[lstm-state]",
+    ),
+    Mutation(
+        "a state updated on padding: the mean of a row",
+        "layers/pool.py",
+        (("count = count + lengths", "count = count + x.values.shape[1]"),),
+        "test_law[global-mean-batch]",
+    ),
+    Mutation(
+        "statistics of the padding: batch norm",
+        "layers/norm.py",
+        (("torch.ones_like(flat[:, :1]) if x.lengths is None else self._valid(x).to(flat.dtype)", "torch.ones_like(flat[:, :1])"),),
+        "test_batch_norm_is_that_of_the_valid_frames[ragged-1d]",
+    ),
+    Mutation(
+        "a missing flush: the frames a convolution holds back",
+        "layers/windowed.py",
+        (("due = torch.where(ends, at_least", "_ = torch.where(ends, at_least"),),
+        "test_law[conv-chunking]",
+    ),
+    Mutation(
+        "a missing flush: the frames a branch waits with",
+        "layers/combine.py",
+        (
+            (
+                "due = torch.stack([total for _, total in joined]).amin(0).clamp(min=0)",
+                "due = torch.stack([total for _, total in joined]).amin(0).clamp(min=0, max=1)",
+            ),
+        ),
+        "test_law[residual-chunking]",
+    ),
+    Mutation(
+        "a dropped dh0",
+        "kernels/loops.py",
+        (("torch.stack([_sorted(d, order.back, 0) for d in dnow]),\n    )", "torch.zeros_like(state),\n    )"),),
+        "test_law[gru-gradient]",
+    ),
+    Mutation(
+        "a dropped dc0",
+        "kernels/loops.py",
+        (("return dgates_BG @ w_h, dc * f", "return dgates_BG @ w_h, dc * 0"),),
+        "test_law[lstm-gradcheck]",
+    ),
+    Mutation(
+        "padding multiplied away",
+        "core/seq.py",
+        (("torch.where(mask, x.values, torch.zeros((), dtype=x.values.dtype, device=x.values.device))", "x.values * mask"),),
+        "test_law[linear-padding]",
+    ),
+    Mutation(
+        "a skip that does not wait",
+        "layers/combine.py",
+        (("return [int((e - slowest).max()) for e in early]", "return [0 for e in early]"),),
+        "test_law[residual-chunking]",
+    ),
+    Mutation(
+        "a dropout clock that stands still",
+        "layers/dropout.py",
+        (("(seed, clock + row_lengths(x))", "(seed, clock)"),),
+        "test_law[dropout-gradient:train]",
+    ),
+    Mutation(
+        "a partial window averaged over the whole",
+        "layers/pool.py",
+        (("(prod(self.window) / self._counts(frames, total))", "1.0"),),
+        "test_pool_keep_is_ceil_mode[mean-2-2]",
+    ),
+    Mutation(
+        "the reset of a GRU in the other place",
+        "kernels/loops.py",
+        (
+            (
+                "n = torch.addmm(gates_BG[:, 2 * units :], rz[:, :units] * h, w[:, 2 * units :]).tanh_()",
+                "n = torch.addcmul(gates_BG[:, 2 * units :], rz[:, :units], h @ w[:, 2 * units :]).tanh_()",
+            ),
+        ),
+        "test_gru_after_three_steps[before-want0]",
+    ),
+    Mutation(
+        "a row that ended goes on",
+        "core/hold.py",
+        (("    if bool(late.any()):", "    if False:"),),
+        "test_a_row_that_ended_refuses_frames",
+    ),
+)
+
+
+def plant(mutation: Mutation, folder: Path) -> None:
+    """Copies the repository's code and tests to a folder, and the mistake with them."""
+    ignored = shutil.ignore_patterns("__pycache__", "csrc")
+    for name in ("convrnn", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    path = folder / "convrnn" / mutation.file
+    source = path.read_text(encoding="utf-8")
+    for old, new in mutation.changes:
+        if source.count(old) != 1:
+            raise SystemExit(f"{mutation.file}: expected once, found {source.count(old)} times: {old}; bring tests/mutations.py up to date")
+        source = source.replace(old, new)
+    path.write_text(source, encoding="utf-8")
+
+
+def red_tests(mutation: Mutation, everyone: bool = False) -> list[str]:
+    """The ids of tests that fail with the mistake planted: among those named as `mutation.red` is, or among all, up to ENOUGH."""
+    selection = ("-k", "not export and not stack", f"--maxfail={ENOUGH}") if everyone else ("-k", _words(mutation.red))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        plant(mutation, folder)
+        command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--no-header", "-p", "no:cacheprovider", *TESTS, *selection]
+        environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return re.findall(r"^(?:FAILED|ERROR) \S*::(\S+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+
+
+def _words(test: str) -> str:
+    """An expression for `-k` that selects a test (and perhaps more): the words of its id."""
+    return " and ".join(re.findall(r"\w+", test))
+
+
+def main(arguments: list[str]) -> int:
+    """Prints what each mistake turns red; 1 if one survives the test that must see it."""
+    words = [word for word in arguments if word != "--all"]
+    survived = 0
+    for mutation in MUTATIONS:
+        if words and not any(word in mutation.name for word in words):
+            continue
+        red = red_tests(mutation)
+        survived += mutation.red not in red
+        print(f"{'red  ' if mutation.red in red else 'ALIVE'} {mutation.name}: {mutation.red}", flush=True)
+        if "--all" in arguments:
+            print("      " + ", ".join(red_tests(mutation, everyone=True)), flush=True)
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

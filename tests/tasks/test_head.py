@@ -1,0 +1,35 @@
+"""Heads: whatever a body gives out, each row ends in one frame of K scores. Knows no training."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from convrnn.core.seq import Ids, Seq
+from convrnn.layers.base import Spec
+from convrnn.layers.combine import Serial
+from convrnn.layers.conv import Conv
+from convrnn.layers.embed import Embedding
+from convrnn.layers.framewise import Flatten
+from convrnn.layers.pool import GlobalPool
+from convrnn.layers.recurrent import GRU
+from convrnn.tasks import Classify, Regress, Task, answers
+
+BODIES: list[tuple[Spec, tuple[int, ...] | Ids, list[str]]] = [
+    (GRU(4), (3,), ["global_pool", "linear"]),
+    (Serial(GRU(4), GlobalPool("last")), (3,), ["linear"]),
+    (Serial(Embedding(4)), Ids(9), ["global_pool", "linear"]),
+    (Conv(4), (5, 2), ["global_pool", "fold", "linear"]),
+    (Serial(Conv(4), GlobalPool("max")), (5, 2), ["fold", "linear"]),
+    (Serial(Flatten(frames=7)), (3,), ["linear"]),
+]
+
+
+@pytest.mark.parametrize(("body", "shape", "names"), BODIES, ids=lambda value: value.name if isinstance(value, Spec) else None)
+@pytest.mark.parametrize("task", [Classify(("a", "b", "c")), Regress(0.0, 1.0)], ids=lambda task: task.name)
+def test_head(body: Spec, shape: tuple[int, ...] | Ids, names: list[str], task: Task) -> None:
+    head = task.head(body.build(shape))
+    assert [spec.name for spec in head] == names
+    net = Serial(body, *head).build(shape)
+    values = torch.randint(9, (2, 7)) if isinstance(shape, Ids) else torch.randn(2, 7, *shape)
+    assert answers(net, Seq(values)).shape == (2, task.width)

@@ -1,0 +1,168 @@
+"""Every case against every law, the exemptions against their witnesses, random stacks, and that none of it is vacuous."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from convrnn.core.seq import Ids
+from convrnn.core.spec import registered
+from convrnn.layers.base import Spec
+from convrnn.testing import laws, stacks
+from convrnn.testing.cases import CASES
+from convrnn.testing.chunks import LawBroken, batch_of, compare, compare_states, split_rows
+from convrnn.testing.laws import Case
+
+NAMES = {case.name: case for case in CASES}
+SEEDS, SEEDS_FULL = range(5), range(200)
+STACKS, STACKS_FULL = 30, 500
+
+by_case = pytest.mark.parametrize("case", CASES, ids=NAMES)
+by_law = pytest.mark.parametrize("law", laws.law_names())
+
+
+def is_random(law: str) -> bool:
+    return law.partition(":")[0] in laws.RANDOM
+
+
+def hold(case: Case, law: str, seeds: range) -> None:
+    """The law holds, or the case is exempt from it and the law fails as its reason says."""
+    verdict = laws.check(case, law, seeds)
+    assert verdict.outcome == ("exempt" if law in case.exempt else "pass"), f"{case.name}: {law}: {verdict.reason}"
+
+
+@by_law
+@by_case
+def test_law(case: Case, law: str) -> None:
+    hold(case, law, SEEDS if is_random(law) else range(1))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("law", [law for law in laws.law_names() if is_random(law)])
+@by_case
+def test_law_on_200_splits(case: Case, law: str) -> None:
+    hold(case, law, SEEDS_FULL)
+
+
+@pytest.mark.parametrize("law", ["chunking", "state", "gradient", "padding"])
+@by_case
+def test_law_in_float32(case: Case, law: str) -> None:
+    """The tolerances of float32, which are never loosened: what is right in exact arithmetic must not cancel in this one."""
+    hold(replace(case, dtype=torch.float32), law, range(2))
+
+
+@pytest.mark.full
+@by_case
+def test_compiled_equals_eager(case: Case) -> None:
+    """One graph, whole rows and steps, at more than one size."""
+    torch.compiler.reset()
+    net = case.build()
+    compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
+    for seed in range(2):
+        x = batch_of([*case.rows(seed)] * (seed + 1))
+        for got, want in zip(split_rows(compiled(x).seq), split_rows(net(x).seq), strict=True):
+            compare("compiled", got, want)
+    if net.streams:
+        x, last = batch_of(case.rows(0)), torch.tensor([True] + [False] * (len(case.lengths) - 1))
+        state = net.initial_state(len(case.lengths), torch.zeros((), dtype=case.dtype))
+        want, got = net(x, state, last), compiled(x, state, last)
+        for a, b in zip(split_rows(got.seq), split_rows(want.seq), strict=True):
+            compare("compiled step", a, b)
+        compare_states("compiled state", got.state, want.state)
+
+
+def hold_stack(seed: int) -> None:
+    case = stacks.random_case(seed)
+    for law in stacks.LAWS:
+        verdict = laws.check(case, law, range(seed, seed + 1))
+        assert verdict.outcome == "pass" or law in case.exempt, f"{law}: {verdict.reason}; rows {case.lengths}: {case.spec!r}"
+
+
+@pytest.mark.parametrize("seed", range(STACKS))
+def test_random_stack(seed: int) -> None:
+    hold_stack(seed)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(1_000, 1_000 + STACKS_FULL))
+def test_random_stack_full(seed: int) -> None:
+    hold_stack(seed)
+
+
+def gradients_of(case: Case) -> list[torch.Tensor]:
+    net = case.build()
+
+    def answers(rows: list[torch.Tensor]) -> list[torch.Tensor]:
+        return split_rows(net(batch_of(rows)).seq)
+
+    return laws.gradients(net, case.rows(0), answers, 0)
+
+
+@by_case
+def test_the_gradients_compared_are_not_all_zero(case: Case) -> None:
+    """Else the gradient law compares nothing with nothing. Every parameter counts, and the rows together."""
+    found = gradients_of(case)
+    rows = 0 if isinstance(case.in_shape, Ids) else len(case.lengths)
+    assert len(found) == rows + len(list(case.build().parameters()))
+    assert not rows or any(bool(gradient.any()) for gradient in found[:rows])
+    assert all(bool(gradient.any()) for gradient in found[rows:])
+
+
+def test_every_registered_layer_is_in_some_case() -> None:
+    stored = " ".join(case.spec.to_json() for case in CASES)
+    absent = [name for name in registered(Spec.family) if f'"layer": "{name}"' not in stored]
+    assert not absent
+
+
+def test_case_names_are_unique() -> None:
+    assert len(NAMES) == len(CASES)
+
+
+def test_every_exemption_is_one_that_the_contract_allows() -> None:
+    """DESIGN's list: what needs the whole row, and batch norm in training; ids have no NaN, and fixed rows no empty ones."""
+    allowed = {
+        "chunking": "needs the whole row",
+        "state": "needs the whole row",
+        "gradient": "needs the whole row",
+        "gradient:train": ("needs the whole row", "batch norm in training"),
+        "reach": "ids cannot be NaN",
+        "empty": "its rows have a fixed number of frames",
+    }
+    for case in CASES:
+        for law, reason in case.exempt.items():
+            assert reason.startswith(allowed[law]), f"{case.name}: {law}: {reason}"
+
+
+def test_an_exemption_without_a_witness_fails() -> None:
+    verdict = laws.check(replace(NAMES["conv"], exempt={"chunking": "laziness"}), "chunking", range(3))
+    assert verdict == ("chunking", "FAIL", "exempt (laziness), but the law holds")
+
+
+def test_a_law_that_fails_says_where() -> None:
+    verdict = laws.check(replace(NAMES["gru-bidirectional"], exempt={}), "chunking")
+    assert verdict.outcome == "FAIL"
+    assert verdict.reason.startswith("seed 0: gru: cannot stream: the backward direction needs the whole row")
+
+
+@pytest.mark.parametrize(
+    ("got", "want", "message"),
+    [
+        (torch.ones(2), torch.ones(3), "x: torch.float32 [2] is not torch.float32 [3]"),
+        (torch.ones(2), torch.ones(2).double(), "x: torch.float32 [2] is not torch.float64 [2]"),
+        (torch.tensor([1.0, float("nan")]), torch.ones(2), "x: differs by nan, allowed 2e-05"),
+        (torch.tensor([1.0, 1.1]), torch.ones(2), "x: differs by 0.1, allowed 2e-05"),
+        (torch.tensor([1, 2]), torch.tensor([1, 3]), "x: differs by 1, allowed 0"),
+        (torch.tensor([1e30]), torch.tensor([float("inf")]), "x: differs by inf, allowed 1e-05"),
+    ],
+)
+def test_compare_refuses(got: torch.Tensor, want: torch.Tensor, message: str) -> None:
+    with pytest.raises(LawBroken) as raised:
+        compare("x", got, want)
+    assert str(raised.value) == message
+
+
+def test_compare_accepts_within_the_tolerance() -> None:
+    compare("x", torch.tensor([1.0, float("-inf")]), torch.tensor([1.0 + 1.9e-5, float("-inf")]))
+    compare("x", torch.ones(1) + 1.9e-4, torch.ones(1), gradient=True)

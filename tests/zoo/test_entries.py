@@ -1,0 +1,206 @@
+"""Every entry on every kind of data: it builds, answers, fits on a screen, follows its papers, and says what it cannot take."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+import torch
+
+from convrnn import zoo
+from convrnn.core.errors import ShapeError, UsageError
+from convrnn.core.seq import Ids, Seq
+from convrnn.layers.base import Layer, Spec
+from convrnn.layers.combine import Parallel, Residual, Serial
+from convrnn.layers.conv import Conv
+from convrnn.layers.framewise import Linear
+from convrnn.layers.pool import Pool
+from convrnn.zoo import Fingerprint
+from convrnn.zoo.blocks import FRAMES_WANTED, pool_windows, width_for
+
+DATA = {
+    "long": Fingerprint("series", (1,), 11, 537, (100, 300, 1344)),
+    "fixed": Fingerprint("series", (1,), 2, 50, (150, 150, 150)),
+    "short": Fingerprint("series", (12,), 9, 270, (7, 15, 26)),
+    "one-frame": Fingerprint("series", (4,), None, 20, (1, 1, 1)),
+    "endless": Fingerprint("series", (1,), 2, 600, (50_000, 60_000, 70_000)),
+    "words": Fingerprint("text", Ids(9_000), 6, 5_452, (1, 10, 37)),
+    "characters": Fingerprint("text", Ids(90), 2, 13_891, (1, 46, 2_876)),
+    "8x8": Fingerprint("image", (8, 1), 10, 1_437, (8, 8, 8)),
+    "28x28": Fingerprint("image", (28, 1), 10, 60_000, (28, 28, 28)),
+    "colour": Fingerprint("image", (32, 3), 5, 300, (20, 50, 99)),
+    "line": Fingerprint("image", (1, 1), 2, 30, (1, 3, 9)),
+}
+MNIST = DATA["28x28"]
+STREAMING = {"cnn", "cnn-lstm", "fcn", "gru", "lstm", "lstm-fcn", "mnist-cnn", "parallel-cnn-lstm", "rnn", "tcn", "text-cnn"}
+
+TAKEN = {
+    name: [label for label, data in DATA.items() if data.kind in zoo.get(name).kinds and (name != "mnist-cnn" or label == "28x28")]
+    for name in zoo.names()
+}
+"""The data that an entry takes."""
+
+
+def built(name: str, data: Fingerprint, **options: zoo.Value) -> Layer:
+    torch.manual_seed(0)
+    return zoo.get(name).spec(data, **options).build(data.in_shape).eval()
+
+
+def parameters(net: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def rows_of(data: Fingerprint, longest: int = 60) -> Seq:
+    """Rows of the data's lengths, the longest cut so that tests stay fast."""
+    lengths = torch.tensor([min(n, longest) for n in data.lengths])
+    size = (3, int(lengths.max()))
+    if isinstance(data.in_shape, Ids):
+        return Seq(torch.randint(data.in_shape.size, size), lengths)
+    return Seq(torch.randn(*size, *data.in_shape), lengths)
+
+
+@pytest.mark.parametrize(("name", "label"), [(name, label) for name, labels in TAKEN.items() for label in labels])
+def test_builds_answers_and_fits_on_a_screen(name: str, label: str) -> None:
+    data = DATA[label]
+    spec = zoo.get(name).spec(data)
+    assert len(spec.to_yaml().splitlines()) <= 25
+    assert Spec.from_yaml(spec.to_yaml()) == spec
+    net = built(name, data)
+    assert len(net.out_shape) == 1
+    answer = net(rows_of(data)).seq.values
+    assert answer.shape == (3, 1, *net.out_shape)
+    assert bool(torch.isfinite(answer).all())
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_streams_as_its_docstring_says(name: str) -> None:
+    data = DATA["words"] if name == "text-cnn" else MNIST
+    assert built(name, data).streams == (name in STREAMING)
+    assert ("Streams" in zoo.get(name).about) == (name in STREAMING)
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_every_option_changes_the_spec(name: str) -> None:
+    """No option is ignored."""
+    entry = zoo.get(name)
+    data = DATA["words"] if "text" in entry.kinds else MNIST
+    other: dict[str, zoo.Value] = {"pool": "attention", "dropout": 0.45, "bidirectional": False, "depth": 2, "kernel": 4}
+    for option in entry.options:
+        assert entry.spec(data, **{option: other.get(option, 13 if option == "width" else 3)}) != entry.spec(data), option
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "bilstm", "bigru"])
+def test_layers_are_stacked_with_dropout_between(name: str) -> None:
+    assert "layers=2" in repr(zoo.get(name).spec(DATA["fixed"], layers=2, dropout=0.4))
+    assert "dropout=0.4" in repr(zoo.get(name).spec(DATA["fixed"], layers=2, dropout=0.4))
+
+
+def test_mnist_cnn_is_that_of_the_tutorials() -> None:
+    with_head = Serial(zoo.get("mnist-cnn").spec(MNIST), Linear(10)).build(MNIST.in_shape)
+    assert parameters(with_head) == 121_930
+    assert [tuple(p.shape) for p in with_head.parameters() if p.dim() > 1] == [(32, 1, 3, 3), (64, 32, 3, 3), (64, 1600), (10, 64)]
+
+
+def test_mnist_cnn_on_pictures_of_several_widths_names_the_remedy() -> None:
+    with pytest.raises(ShapeError, match=r"mnist-cnn: expected pictures of one width, got 20 to 99; .*Pool\(windows=n\)"):
+        zoo.get("mnist-cnn").spec(DATA["colour"])
+
+
+def test_mnist_cnn_on_pictures_that_are_too_small() -> None:
+    with pytest.raises(ShapeError, match="expected pictures of at least 10x10, got 8x8"):
+        zoo.get("mnist-cnn").spec(DATA["8x8"])
+    assert built("mnist-cnn", Fingerprint("image", (10, 3), 2, 9, (10, 10, 10))).out_shape == (64,)
+
+
+def test_another_kind_than_it_takes_names_those_that_take_it() -> None:
+    with pytest.raises(UsageError, match=r"text-cnn: takes text, got series; for series: bigru, .*crnn"):
+        zoo.get("text-cnn").spec(DATA["short"])
+
+
+def test_text_cnn_has_the_published_sizes() -> None:
+    spec = zoo.get("text-cnn").spec(DATA["words"])
+    assert isinstance(spec, Serial)
+    embedding, parallel, dropout = spec.layers
+    assert isinstance(parallel, Parallel)
+    convolutions = [layer for branch in parallel.branches for layer in convolutions_of(branch)]
+    assert [(conv.kernel, conv.features) for conv in convolutions] == [(3, 100), (4, 100), (5, 100)]
+    assert (repr(embedding), repr(dropout)) == ("Embedding(300, init='he')", "Dropout()")
+
+
+@pytest.mark.parametrize("name", ["fcn", "lstm-fcn"])
+def test_fcn_has_the_published_sizes(name: str) -> None:
+    convolutions = [layer for _, layer in built(name, DATA["fixed"]).walk() if layer.name == "conv"]
+    assert [tuple(next(layer.parameters()).shape) for layer in convolutions] == [(128, 1, 8), (256, 128, 5), (128, 256, 3)]
+
+
+@pytest.mark.parametrize("label", ["long", "fixed", "short", "one-frame", "words", "endless"])
+def test_tcn_reads_the_longest_row_causally(label: str) -> None:
+    """Its last frame reads every frame of the longest row (but for a last incomplete step of the opening), and none to come."""
+    data = DATA[label]
+    spec = zoo.get("tcn").spec(data)
+    assert isinstance(spec, Serial)
+    net = Serial(*spec.layers[:-2]).build(data.in_shape)
+    assert net.lookahead == 0
+    assert net.past is not None
+    longest = data.lengths[2]
+    stride = net.ratio.denominator
+    assert net.past >= (longest - 1) // stride * stride
+    assert (stride > 1) == (label in ("long", "endless"))
+    dilations = [layer.dilation for block in spec.layers if isinstance(block, Residual) for layer in convolutions_of(block.body)]
+    assert all(isinstance(d, int) and d <= 7**2 for d in dilations)
+
+
+def convolutions_of(stack: Spec) -> list[Conv]:
+    assert isinstance(stack, Serial)
+    return [layer for layer in stack.layers if isinstance(layer, Conv)]
+
+
+def test_cnn_lstm_reads_every_frame_in_windows_that_do_not_overlap() -> None:
+    data = DATA["long"]
+    spec = zoo.get("cnn-lstm").spec(data)
+    assert isinstance(spec, Serial)
+    until_lstm = [layer.name for layer in spec.layers].index("lstm")
+    net = Serial(*spec.layers[:until_lstm]).build(data.in_shape).eval()
+    window = net.ratio.denominator
+    x = torch.randn(1, 4 * window, 1, requires_grad=True)
+    for frame in range(4):
+        (gradient,) = torch.autograd.grad(net(Seq(x)).seq.values[0, frame].square().sum(), x)
+        seen = gradient[0, :, 0] != 0
+        assert bool(seen[frame * window : (frame + 1) * window].any())
+        assert not bool(seen[: frame * window].any() | seen[(frame + 1) * window :].any())
+    assert (net.past or 0) + (net.lookahead or 0) + 1 == window
+
+
+@pytest.mark.parametrize(("frames", "blocks"), [(1, 3), (24, 3), (29, 2), (152, 3), (1_344, 3), (10_000, 3), (100, 1)])
+def test_pooling_brings_a_median_row_to_about_24_frames(frames: int, blocks: int) -> None:
+    windows = pool_windows(frames, blocks)
+    assert len(windows) == blocks
+    for window in windows:
+        frames = -(-frames // window)
+    assert frames <= 2 * FRAMES_WANTED
+    assert frames >= FRAMES_WANTED / 2 or set(windows) == {1}
+
+
+def test_no_pool_is_written_where_nothing_is_pooled() -> None:
+    for label in ("short", "one-frame"):
+        spec = zoo.get("crnn").spec(DATA[label])
+        assert isinstance(spec, Serial)
+        assert not any(isinstance(layer, Pool) for layer in spec.layers)
+
+
+def test_widths_are_halved_below_500_rows() -> None:
+    few, many = (Fingerprint("series", (1,), 2, rows, (9, 9, 9)) for rows in (499, 500))
+    assert (width_for(few, 64), width_for(many, 64), width_for(few, 64, 48)) == (32, 64, 48)
+    for name in ("cnn", "crnn", "cnn-lstm", "gru", "tcn"):
+        assert parameters(built(name, few)) < parameters(built(name, many)) / 2
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_a_version_means_the_same_for_ever(name: str) -> None:
+    """If this goes red, give the entry a new version and a new line in `RECORDED`."""
+    entry = zoo.get(name)
+    specs = "\n".join(repr(entry.spec(DATA[label])) for label in TAKEN[name])
+    assert RECORDED[name] == (entry.version, hashlib.sha256(specs.encode()).hexdigest()[:12])
+
+
+RECORDED: dict[str, tuple[int, str]] = {}

@@ -1,0 +1,35 @@
+"""Every zoo entry against every law."""
+
+from __future__ import annotations
+
+import pytest
+
+from convrnn import zoo
+from convrnn.testing import laws
+from convrnn.testing.laws import Case
+from convrnn.zoo.cases import zoo_cases
+
+CASES = zoo_cases()
+EXPORTED = ("zoo-crnn-image", "zoo-parallel-cnn-lstm-series", "zoo-text-cnn-text")
+"""A second or two each: the others are exported with --full."""
+
+
+def pairs() -> list[object]:
+    slow = {case.name for case in CASES} - set(EXPORTED)
+    return [
+        pytest.param(case, law, id=f"{case.name}-{law}", marks=pytest.mark.full if law == "export" and case.name in slow else ())
+        for case in CASES
+        for law in laws.law_names()
+    ]
+
+
+@pytest.mark.parametrize(("case", "law"), pairs())
+def test_law(case: Case, law: str) -> None:
+    verdict = laws.check(case, law, range(2) if law.partition(":")[0] in laws.RANDOM else range(1))
+    assert verdict.outcome == ("exempt" if law in case.exempt else "pass"), f"{case.name}: {law}: {verdict.reason}"
+
+
+def test_every_entry_is_a_case() -> None:
+    for name in zoo.names():
+        assert any(case.name.startswith(f"zoo-{name}-") for case in CASES), name
+    assert set(EXPORTED) <= {case.name for case in CASES}
