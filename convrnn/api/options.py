@@ -16,7 +16,7 @@ from convrnn.core.errors import UsageError
 from convrnn.core.spec import read_yaml
 from convrnn.modality import Modality
 from convrnn.tasks import Task
-from convrnn.train import Settings
+from convrnn.training import Settings
 
 SPLIT = ("valid_fraction", "test_fraction", "split_seed", "shuffle", "stratify")
 """How parts are held out where the files fix none; `shuffle=false` takes the last rows, as Keras' `validation_split` does."""

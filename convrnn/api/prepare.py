@@ -21,8 +21,8 @@ from convrnn.layers.combine import Serial
 from convrnn.modality import Modality, modality_for
 from convrnn.modality.augment import check_augmentations
 from convrnn.tasks import Classify, Regress, Task
-from convrnn.train import Settings
-from convrnn.train.feeding import Part
+from convrnn.training import Settings
+from convrnn.training.feeding import Part
 from convrnn.zoo import Fingerprint, from_file, get
 
 TaskName = Literal["classify", "regress"]
@@ -145,7 +145,7 @@ def _encode(examples: Examples, modality: Modality, task: Task, part: str, say: 
     for note in modality.notes(examples):
         say(f"{part}: {note}")
     encoded = Encoded(modality.encode_examples(examples))
-    return Part(encoded, task.encode(_targets(examples), examples.names))
+    return Part(encoded, task.encode(_targets(examples), examples.names), modality.masks)
 
 
 def _targets(examples: Examples) -> list[Any]:

@@ -22,8 +22,8 @@ from convrnn.deploy import Model, load
 from convrnn.kernels import native
 from convrnn.layers.base import Spec
 from convrnn.tasks import Classify
-from convrnn.train.hooks import Watcher
-from convrnn.train.loop import Fitted, fit
+from convrnn.training.hooks import Watcher
+from convrnn.training.loop import Fitted, fit
 
 RUNS = Path("runs")
 MEMORY = "memory"

@@ -105,7 +105,7 @@ def _share_or_path(value: str | None) -> float | str | None:
 
 
 def _watch(off: bool) -> Any:
-    from convrnn.train.progress import watcher
+    from convrnn.training.progress import watcher
 
     return watcher(quiet=off)
 

@@ -1,4 +1,4 @@
-"""`python -m convrnn.testing`: every law over every case, as a table; `--stacks N --seed S`: random stacks instead."""
+"""`python -m convrnn.testing`: every law over every layer and zoo entry, as a table; `--stacks N --seed S`: random stacks instead."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 
 from convrnn.testing import laws, stacks
 from convrnn.testing.cases import CASES
+from convrnn.testing.zoo_cases import zoo_cases
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _table(only_case: str | None, only_law: str | None, splits: int) -> int:
-    cases = [case for case in CASES if only_case is None or only_case in case.name]
+    cases = [case for case in (*CASES, *zoo_cases()) if only_case is None or only_case in case.name]
     keys = [key for key in laws.law_names() if only_law is None or key == only_law]
     if not cases or not keys:
         print(f"no case or law of that name; laws: {', '.join(laws.law_names())}", file=sys.stderr)

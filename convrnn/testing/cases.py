@@ -21,7 +21,7 @@ SYMBOLS = {"reach": "ids cannot be NaN"}
 FIXED = {"empty": "its rows have a fixed number of frames"}
 
 
-LAYERS: tuple[Case, ...] = (
+CASES: tuple[Case, ...] = (
     Case("conv", Conv(4), 3),
     Case("conv-even-kernel", Conv(4, kernel=4), 3),
     Case("conv-causal", Conv(4, kernel=5, padding="causal"), 3),
@@ -94,5 +94,3 @@ LAYERS: tuple[Case, ...] = (
     Case("residual", Residual(Serial(Conv(3, kernel=5), Activation("relu"), Conv(3, kernel=3, dilation=2))), 3),
     Case("residual-nested", Residual(Serial(Residual(Conv(3, kernel=3)), GRU(3), Residual(Pool(3, stride=1)))), 3),
 )
-
-CASES: tuple[Case, ...] = LAYERS

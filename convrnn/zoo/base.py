@@ -113,7 +113,7 @@ class Entry:
         papers: where it comes from.
         kinds: the kinds of input it takes.
         options: what may be set, by name.
-        settings: training settings that the entry fixes, by field of `convrnn.train.Settings`; `settings_for` adds those that depend on
+        settings: training settings that the entry fixes, by field of `convrnn.training.Settings`; `settings_for` adds those that depend on
         the data. version: raised when defaults or rules change; stored with a run. Runs keep the resolved spec, so old ones stay as they
         were. make: the function that was registered.
     """

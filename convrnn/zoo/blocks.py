@@ -9,7 +9,7 @@ The rules, in one place:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Literal
 
@@ -84,6 +84,22 @@ def conv_block(features: int, kernel: int | tuple[int, ...] = 3, pool: int | tup
     """Convolution, batch norm, ReLU, and max pooling where the window is above 1. No bias: the norm has a shift."""
     pooled = () if pool == 1 else (Pool(pool),)
     return (Conv(features, kernel=kernel, bias=False), BatchNorm(), Activation("relu"), *pooled)
+
+
+def picture_blocks(data: Fingerprint, widths: Sequence[int], kernel: int, *, shortening: int, least: int) -> tuple[Spec, ...]:
+    """Blocks of convolution over time and height of a picture, then pooling.
+
+    Each halves the height while there are 4 rows or more; the first `shortening` blocks halve time too while a row of median length has
+    `least` frames or more.
+    """
+    assert not isinstance(data.in_shape, Ids)
+    frames, height = data.lengths[1], data.in_shape[0]
+    layers: list[Spec] = []
+    for i, width in enumerate(widths):
+        window = (2 if i < shortening and frames >= least else 1, 2 if height >= 4 else 1)
+        layers += conv_block(width, kernel, 1 if window == (1, 1) else window)
+        frames, height = -(-frames // window[0]), -(-height // window[1])
+    return tuple(layers)
 
 
 def dropped(dropout: float) -> tuple[Spec, ...]:

@@ -25,6 +25,7 @@ from convrnn.zoo.blocks import (
     conv_block,
     dropped,
     frames_of,
+    picture_blocks,
     pool_windows,
     stack,
     width_for,
@@ -52,21 +53,9 @@ def cnn(
     first = width_for(data, 32 if data.kind == "image" else 64, width)
     widths = [first * 2 ** min(i, 2) for i in range(depth)]
     if data.kind == "image":
-        return stack(_picture_blocks(data, widths, kernel), (Fold(), GlobalPool(pool)), dropped(dropout))
+        return stack(picture_blocks(data, widths, kernel, shortening=depth, least=4), (Fold(), GlobalPool(pool)), dropped(dropout))
     blocks = [conv_block(w, kernel, p) for w, p in zip(widths, pool_windows(data.lengths[1], depth), strict=True)]
     return stack(frames_of(data, dropout), *blocks, (GlobalPool(pool),), dropped(dropout))
-
-
-def _picture_blocks(data: Fingerprint, widths: list[int], kernel: int) -> tuple[Spec, ...]:
-    """Blocks over time and height; each halves both while at least 4 positions are left."""
-    assert not isinstance(data.in_shape, Ids)
-    frames, height = data.lengths[1], data.in_shape[0]
-    layers: list[Spec] = []
-    for width in widths:
-        window = (2 if frames >= 4 else 1, 2 if height >= 4 else 1)
-        layers += conv_block(width, kernel, 1 if window == (1, 1) else window)
-        frames, height = -(-frames // window[0]), -(-height // window[1])
-    return tuple(layers)
 
 
 @entry("fcn", kinds=EVERY_KIND, papers=(_FCN,), settings={**ANNEALED, "rate": 1e-3})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from convrnn.core.seq import Ids
 from convrnn.layers.base import Spec
 from convrnn.layers.combine import Parallel
 from convrnn.layers.conv import Conv
@@ -27,6 +26,7 @@ from convrnn.zoo.blocks import (
     conv_block,
     dropped,
     frames_of,
+    picture_blocks,
     pool_windows,
     stack,
     width_for,
@@ -53,13 +53,14 @@ def crnn(
 ) -> Spec:
     """Convolution, pooling, recurrence, dense, trained as one.
 
-    Images: the convolutions of Shi et al. made smaller, each block halving the height, the first two the width too; what is left of the
-    height is folded into channels for an LSTM from both ends. Series and text: `depth` blocks of convolution and pooling, then a GRU from
-    both ends. With `bidirectional=False` it streams.
+    Images: the convolutions of Shi et al. made smaller, each block halving the height, the first two also a width of 16 or more; what is
+    left of the height is folded into channels for an LSTM from both ends. Series and text: `depth` blocks of convolution and pooling,
+    then a GRU from both ends. With `bidirectional=False` it streams.
     """
     if data.kind == "image":
         first = width_for(data, 32, width)
-        front = (*_picture_front(data, first, depth, kernel), Fold())
+        widths = [first * 2 ** min(i, 2) for i in range(depth)]
+        front = (*picture_blocks(data, widths, kernel, shortening=2, least=16), Fold())
         cell = LSTM(4 * first, bidirectional=bidirectional)
         return stack(front, dropped(dropout), (cell, GlobalPool(pool)), dropped(dropout))
     first = width_for(data, 64, width)
@@ -67,18 +68,6 @@ def crnn(
     blocks = [conv_block(w, kernel, p) for w, p in zip(widths, pool_windows(data.lengths[1], depth), strict=True)]
     cell = GRU(2 * first, bidirectional=bidirectional)
     return stack(frames_of(data, dropout), *blocks, dropped(dropout), (cell, GlobalPool(pool)), dropped(dropout))
-
-
-def _picture_front(data: Fingerprint, first: int, depth: int, kernel: int) -> tuple[Spec, ...]:
-    """Blocks of `first`, twice and four times `first` maps; the height is halved while 2 are left, time by the first two while 8 are."""
-    assert not isinstance(data.in_shape, Ids)
-    frames, height = data.lengths[1], data.in_shape[0]
-    layers: list[Spec] = []
-    for i in range(depth):
-        window = (2 if i < 2 and frames >= 16 else 1, 2 if height >= 4 else 1)
-        layers += conv_block(first * 2 ** min(i, 2), kernel, 1 if window == (1, 1) else window)
-        frames, height = -(-frames // window[0]), -(-height // window[1])
-    return tuple(layers)
 
 
 @entry("cnn-lstm", kinds=EVERY_KIND, papers=(_DONAHUE,), settings=ANNEALED)

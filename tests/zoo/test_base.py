@@ -15,7 +15,7 @@ from convrnn.layers.base import Spec
 from convrnn.layers.combine import Serial
 from convrnn.layers.conv import Conv
 from convrnn.layers.recurrent import GRU
-from convrnn.train import Settings
+from convrnn.training import Settings
 from convrnn.zoo import Fingerprint, base
 from convrnn.zoo.blocks import Width
 

@@ -7,7 +7,7 @@ import pytest
 from convrnn import zoo
 from convrnn.testing import laws
 from convrnn.testing.laws import Case
-from convrnn.zoo.cases import zoo_cases
+from convrnn.testing.zoo_cases import zoo_cases
 
 CASES = zoo_cases()
 EXPORTED = ("zoo-crnn-image", "zoo-parallel-cnn-lstm-series", "zoo-text-cnn-text")

@@ -9,7 +9,7 @@ import pytest
 
 from convrnn.core.errors import SpecError
 from convrnn.modality import Jitter, Mixup
-from convrnn.train import Settings
+from convrnn.training import Settings
 
 
 @pytest.mark.parametrize("settings", [Settings(), Settings(epochs=3, clip=None, patience=None, augment=(Jitter(0.1), Mixup()))])
@@ -58,5 +58,5 @@ def test_differences() -> None:
 
 def test_no_torch() -> None:
     """A command line that only checks settings does not wait for torch."""
-    code = "import sys; from convrnn.train import Settings; Settings(); print('torch' in sys.modules)"
+    code = "import sys; from convrnn.training import Settings; Settings(); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -28,14 +28,14 @@ from torch import Tensor, nn
 from convrnn.core.errors import JobError, UsageError
 from convrnn.data.batch import Batch, order
 from convrnn.tasks.base import Task, answers
-from convrnn.train.checkpoint import Checkpoint, Facts, Store, Tensors, digest, optimizer_tensors, own, restore_optimizer, under
-from convrnn.train.course import Course
-from convrnn.train.device import HALF, device_of, precision_of, random_states, reproducible, restore_random_states
-from convrnn.train.feeding import Part, feed, outputs, require_mixable
-from convrnn.train.hooks import Interrupted, Plan, Silent, Watcher, interruptible
-from convrnn.train.optim import clip, optimizer, pulled, rate, set_rate
-from convrnn.train.resuming import require_same, restore_net
-from convrnn.train.settings import Settings
+from convrnn.training.checkpoint import Checkpoint, Facts, Store, Tensors, digest, optimizer_tensors, own, restore_optimizer, under
+from convrnn.training.course import Course
+from convrnn.training.device import HALF, device_of, precision_of, random_states, reproducible, restore_random_states
+from convrnn.training.feeding import Part, feed, outputs, require_mixable
+from convrnn.training.hooks import Interrupted, Plan, Silent, Watcher, interruptible
+from convrnn.training.optim import clip, optimizer, pulled, rate, set_rate
+from convrnn.training.resuming import require_same, restore_net
+from convrnn.training.settings import Settings
 
 LOOK = 0.5
 """Seconds between two looks at the losses. A look waits for a GPU to finish its queue, so there is none at every step."""

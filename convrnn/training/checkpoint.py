@@ -24,7 +24,7 @@ from torch import Tensor
 
 from convrnn.core.errors import DataError, JobError, UsageError
 from convrnn.core.files import write
-from convrnn.train.feeding import Part
+from convrnn.training.feeding import Part
 
 VERSION = 1
 

@@ -17,8 +17,8 @@ from convrnn.layers.conv import Conv
 from convrnn.layers.embed import Embedding
 from convrnn.layers.norm import BatchNorm
 from convrnn.layers.recurrent import LSTM
-from convrnn.train.optim import Plateau, clip, optimizer, pulled, rate, set_rate
-from convrnn.train.settings import Settings
+from convrnn.training.optim import Plateau, clip, optimizer, pulled, rate, set_rate
+from convrnn.training.settings import Settings
 
 STEPS = 5
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
-from convrnn.train.hooks import Plan, Silent, Watcher
+from convrnn.training.hooks import Plan, Silent, Watcher
 
 if TYPE_CHECKING:
     from rich.progress import Progress

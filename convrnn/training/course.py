@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from convrnn.tasks.base import Task
-from convrnn.train.optim import Plateau
-from convrnn.train.settings import Settings
+from convrnn.training.optim import Plateau
+from convrnn.training.settings import Settings
 
 
 class Best(NamedTuple):

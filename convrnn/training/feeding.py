@@ -20,7 +20,7 @@ from convrnn.data.split import Rows
 from convrnn.modality.augment import augment, augment_batch
 from convrnn.modality.base import Augmentation, Collated
 from convrnn.tasks.base import Task, answers
-from convrnn.train.settings import Settings
+from convrnn.training.settings import Settings
 
 
 class Part(NamedTuple):

@@ -26,10 +26,10 @@ from convrnn.layers.norm import BatchNorm
 from convrnn.layers.recurrent import GRU, LSTM
 from convrnn.modality import Jitter, Mixup, TimeWarp, WordDropout
 from convrnn.tasks import Classify, Regress, Task
-from convrnn.train.feeding import Part
-from convrnn.train.hooks import Watcher
-from convrnn.train.loop import Fitted, fit
-from convrnn.train.settings import Settings
+from convrnn.training.feeding import Part
+from convrnn.training.hooks import Watcher
+from convrnn.training.loop import Fitted, fit
+from convrnn.training.settings import Settings
 
 
 class Made(NamedTuple):

@@ -17,9 +17,9 @@ from torch import Tensor
 from convrnn.core.errors import DataError, JobError, SpecError, UsageError
 from convrnn.data.batch import Encoded
 from convrnn.modality import Mixup
-from convrnn.train.feeding import Part, outputs
-from convrnn.train.hooks import Plan
-from convrnn.train.settings import Settings
+from convrnn.training.feeding import Part, outputs
+from convrnn.training.hooks import Plan
+from convrnn.training.settings import Settings
 
 Change = Callable[..., Settings]
 

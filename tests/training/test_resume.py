@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from convrnn.core.errors import ConvrnnError, DataError, JobError, UsageError
-from convrnn.train.hooks import Interrupted, Silent
-from convrnn.train.settings import Settings
+from convrnn.training.hooks import Interrupted, Silent
+from convrnn.training.settings import Settings
 
 
 class Forks(Protocol):
@@ -105,7 +105,7 @@ def test_every_place_of_an_interruption(
     name: str, place: tuple[int, int], made: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C in mid-epoch writes a checkpoint that holds the step; going on from it ends as if nothing had been."""
-    monkeypatch.setattr("convrnn.train.loop.LOOK", 0.0)
+    monkeypatch.setattr("convrnn.training.loop.LOOK", 0.0)
     whole, cut = made.MADE[name](), made.MADE[name]()
     made.run(whole, tmp_path / "whole")
     with pytest.raises(Interrupted, match=r"^interrupted (in epoch \d, after step \d+ of 8|after epoch \d); go on with --resume "):
@@ -123,7 +123,7 @@ def test_every_place_of_an_interruption(
 
 
 def test_interrupted_without_a_folder(made: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convrnn.train.loop.LOOK", 0.0)
+    monkeypatch.setattr("convrnn.training.loop.LOOK", 0.0)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted, match="nothing is kept without a folder"):
         made.run(made.series(), watch=StopAt(1, 2))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from convrnn.core.errors import DataError
-from convrnn.train.settings import Settings
+from convrnn.training.settings import Settings
 
 REMEDY = "resume with what it began with, or start anew in another folder"
 

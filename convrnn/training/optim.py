@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from convrnn.core.errors import UsageError
-from convrnn.train.settings import Settings
+from convrnn.training.settings import Settings
 
 RISE, FIRST = 0.3, 25.0
 """One cycle: the share of the steps in which the rate rises, and the divisor it begins with."""

@@ -6,9 +6,9 @@ import io
 
 import pytest
 
-from convrnn.train import progress
-from convrnn.train.hooks import Plan, Silent
-from convrnn.train.progress import Bar, Lines, clock, watcher
+from convrnn.training import progress
+from convrnn.training.hooks import Plan, Silent
+from convrnn.training.progress import Bar, Lines, clock, watcher
 
 PLAN = Plan(epochs=2, steps=10, rows=100, done=0, metric="accuracy", device="cpu", precision="float32", parameters=12345)
 RECORD = {"epoch": 1, "step": 10, "train": {"loss": 0.5, "accuracy": 0.75}, "valid": {"loss": 0.6, "accuracy": 0.7}, "rate": 1e-3}
