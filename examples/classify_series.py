@@ -16,7 +16,7 @@ def wave(shape: str, frames: int) -> np.ndarray:
 
 
 labels = list(SHAPES) * 80
-rows = [wave(label, rng.integers(20, 60)) for label in labels]
+rows = [wave(label, int(rng.integers(20, 60))) for label in labels]
 run = cr.train(rows, labels, model="crnn", epochs=6, say=print)
 print(f"test accuracy {run.metrics['test']['accuracy']:.2f} after 6 epochs")
 

@@ -1,8 +1,15 @@
 """One model, two ways to run it: the whole row at once, or a live stream in chunks of any size. The frames are the same."""
 
 import torch
+from torch import Tensor
 
 import convrnn as cr
+
+
+def frames_of(out: cr.Seq) -> Tensor:
+    """The frames of the one row there is: `lengths` counts them, None means that all are valid."""
+    return out.values if out.lengths is None else out.values[:, : int(out.lengths)]
+
 
 spec = cr.Serial(
     cr.Conv(32, kernel=5, stride=2, padding="causal"),  # every second frame, looks back only
@@ -19,11 +26,9 @@ with torch.inference_mode():
 stream = net.stream()
 pieces = []
 for chunk in row.split([1, 30, 2, 47, 20], dim=1):
-    out = stream.push(chunk)
-    pieces.append(out.values[:, : int(out.lengths)])
+    pieces.append(frames_of(stream.push(chunk)))
     print(f"{chunk.shape[1]:2} frames in, {pieces[-1].shape[1]:2} out, {net.lookahead} frames behind at most")
-rest = stream.finish()
-pieces.append(rest.values[:, : int(rest.lengths)])
+pieces.append(frames_of(stream.finish()))
 
 live = torch.cat(pieces, 1)
 print(f"{live.shape[1]} frames both ways, largest difference {float((live - offline).abs().max()):.1e}")

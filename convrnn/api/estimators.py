@@ -14,10 +14,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from convrnn.api.runs import train
-from convrnn.data import from_arrays
+from convrnn.core.errors import DataError, UsageError
+from convrnn.data import from_arrays, label
 from convrnn.deploy import Model
 from convrnn.layers.base import Spec
-from convrnn.tasks import Classify
 
 
 class _Estimator(BaseEstimator):
@@ -56,14 +56,21 @@ class _Estimator(BaseEstimator):
         Raises:
             InputError: rows or options that do not fit.
         """
-        chosen = {"epochs": self.epochs, "batch": self.batch, "rate": self.rate, "seed": self.seed, **(self.options or {})}
-        given = {name: value for name, value in chosen.items() if value is not None}
-        run = train(X, self._targets(y), model=self.model, task=self._task, valid=self.valid, test=0.0, **given)
+        run = train(X, self._targets(y), model=self.model, task=self._task, valid=self.valid, test=0.0, **self._given())
         self.model_ = run.model
         self.history_ = run.history
         shape = run.model.modality.shape()
         self.n_features_in_ = int(shape[-1])
         return self
+
+    def _given(self) -> dict[str, Any]:
+        """Arguments and `options` together; one given both ways is an error."""
+        own = {"epochs": self.epochs, "batch": self.batch, "rate": self.rate, "seed": self.seed}
+        named = {name: value for name, value in own.items() if value is not None}
+        options = dict(self.options or {})
+        if twice := sorted(named.keys() & {key.removeprefix("train.") for key in options} - {"seed"}):
+            raise UsageError(f"options.{twice[0]}", f"is given twice, by {twice[0]}= too", "give it once")
+        return {**named, **options}
 
     def _targets(self, y: Any) -> Any:
         return y
@@ -73,6 +80,11 @@ class _Estimator(BaseEstimator):
         if not len(X):
             return []
         return self.model_.predict_examples(from_arrays(X, kind=self.model_.kind))
+
+
+def _flat(y: NDArray[Any]) -> NDArray[Any]:
+    """`[N]` from `[N]` or a column `[N, 1]`."""
+    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
 
 
 class Classifier(ClassifierMixin, _Estimator):
@@ -103,28 +115,37 @@ class Classifier(ClassifierMixin, _Estimator):
     classes_: NDArray[Any]
 
     def fit(self, X: Any, y: Any) -> Self:
-        """See the class; `y` holds labels of any sortable type."""
-        self.classes_ = np.unique(np.asarray(y))
-        return super().fit(X, y)
+        """Trains on all rows but the share `valid`, which chooses the epoch.
 
-    def _targets(self, y: Any) -> Any:
+        Args:
+            X: `[N, T, C]` or `[N, T]` numbers, a list of `[T, C]` arrays, a list of texts, pictures as uint8 `[N, H, W]`, or a data frame.
+            y: labels `[N]` or `[N, 1]`: texts, whole numbers (as floats too) or booleans, all of one type.
+
+        Raises:
+            InputError: rows, labels or options that do not fit; fewer than two labels.
+        """
+        # A list first: an array of objects gets the type of what it holds.
+        labels = _flat(np.asarray(np.asarray(y).tolist()))
+        if labels.dtype.kind not in "biufU" or (labels.dtype.kind == "f" and (labels % 1 != 0).any()):
+            found = "numbers with fractions, or missing ones" if labels.dtype.kind == "f" else f"{labels.dtype} {np.asarray(y).dtype}"
+            raise DataError("y", f"expected labels: texts, whole numbers or booleans, got {found}", "correct y, or use a Regressor")
+        self.classes_ = np.unique(labels)
+        return super().fit(X, labels)
+
+    def _targets(self, y: Any) -> list[str]:
         """Labels as the texts that the task knows; `classes_` keeps their type."""
-        self._label_of = {self._text(label): label for label in self.classes_.tolist()}
-        return [self._text(label) for label in np.asarray(y).tolist()]
-
-    @staticmethod
-    def _text(label: Any) -> str:
-        return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+        return [label(each) for each in y.tolist()]
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable label of each row, in the type of `y`."""
-        return np.array([self._label_of[answer["label"]] for answer in self._scores(X)], dtype=self.classes_.dtype)
+        answers = self._scores(X)
+        own = {label(each): each for each in self.classes_.tolist()}
+        return np.array([own[answer["label"]] for answer in answers], dtype=self.classes_.dtype)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities `[N, K]`, columns as in `classes_`."""
         answers = self._scores(X)
-        assert isinstance(self.model_.task, Classify)
-        names = [self._text(label) for label in self.classes_.tolist()]
+        names = [label(each) for each in self.classes_.tolist()]
         return np.array([[answer["probabilities"][name] for name in names] for answer in answers]).reshape(-1, len(names))
 
 

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 from convrnn.core.errors import UsageError
-from convrnn.core.spec import read_yaml
+from convrnn.core.spec import Record, read_yaml
 from convrnn.modality import Modality
 from convrnn.tasks import Task
 from convrnn.training import Settings
@@ -49,6 +51,17 @@ def parse(pairs: Sequence[str]) -> dict[str, Any]:
             raise UsageError("--set", f"{key} is given twice", "give it once")
         found[key] = read_yaml(value, f"--set {key}")
     return found
+
+
+def plain(value: Any) -> Any:
+    """An option as a Python program may give it (NumPy's numbers, records, tuples) as plain JSON values."""
+    if isinstance(value, Record):
+        return value.to_dict()
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def assign(given: Mapping[str, Any], model_options: Sequence[str], modality: type[Modality], task: type[Task]) -> Choices:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from convrnn.api.options import Choices, assign
 from convrnn.core.errors import DataError, SpecError
-from convrnn.data import Examples, Source, as_task, check_labels, task_of
-from convrnn.data import parts as split
+from convrnn.data import Examples, Source, as_task, check_labels, parts as split, task_of
 from convrnn.data.batch import Encoded
 from convrnn.data.split import Parts
 from convrnn.deploy import Model
@@ -23,7 +21,7 @@ from convrnn.modality.augment import check_augmentations
 from convrnn.tasks import Classify, Regress, Task
 from convrnn.training import Settings
 from convrnn.training.feeding import Part
-from convrnn.zoo import Fingerprint, from_file, get
+from convrnn.zoo import Entry, Fingerprint, get
 
 TaskName = Literal["classify", "regress"]
 Say = Callable[[str], None]
@@ -35,14 +33,16 @@ _TASKS: dict[str, type[Classify] | type[Regress]] = {"classify": Classify, "regr
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for; stored in `config.yaml`, and all that `--resume` needs.
+    """What was asked for.
 
     Attributes:
-        model: a name of the zoo, a path of a YAML spec, or a spec; None: by the kind of the data.
+        model: a name of the zoo or a spec; None: by the kind of the data.
         task: None: inferred from the targets.
         valid: share of the training rows to watch, where the files fix no validation part.
         test: share of all rows to measure on, likewise.
         options: `--set` and the flags that are short for it.
+        body: the layers before the head, where a training goes on; None: made from the model and the data.
+        settings: of the training, likewise; so it goes on as it began even where recommendations have changed since.
     """
 
     model: str | Spec | None = None
@@ -50,6 +50,8 @@ class Request:
     valid: float = 0.1
     test: float = 0.2
     options: Mapping[str, Any] = field(default_factory=dict)
+    body: Spec | None = None
+    settings: Settings | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,7 @@ class Prepared:
         parts: as split.
         encoded: rows and targets of each part that there is, as numbers.
         model: modality, task and freshly initialised layers.
+        body: those before the head of the task, as a spec.
         settings: resolved.
     """
 
@@ -68,6 +71,7 @@ class Prepared:
     parts: Parts
     encoded: Mapping[str, Part]
     model: Model
+    body: Spec
     settings: Settings
 
 
@@ -80,8 +84,8 @@ def prepare(source: Source, request: Request, say: Say) -> Prepared:
     task_name, reason = (request.task, f"{request.task}, as asked") if request.task else task_of(source.train)
     source = _typed(source, task_name)
     kind = source.train.kind
-    name = request.model if request.model is not None else DEFAULT_MODEL[kind]
-    entry = None if isinstance(name, Spec) or _is_file(name) else get(name)
+    name = DEFAULT_MODEL[kind] if request.model is None else request.model
+    entry = None if isinstance(name, Spec) else get(name)
     task_class, modality_class = _TASKS[task_name], modality_for(kind)
     choices = assign(request.options, list(entry.options) if entry else [], modality_class, task_class)
     found = _split(source, request, choices, task_name)
@@ -101,17 +105,21 @@ def prepare(source: Source, request: Request, say: Say) -> Prepared:
         if examples is not None
     }
     classes = len(task.labels) if isinstance(task, Classify) else None
-    print_of_data = Fingerprint.of(kind, modality.shape(), encoded["train"].encoded.lengths.tolist(), classes)
-    recommended = entry.settings_for(print_of_data) if entry else {}
-    settings = Settings.from_dict({Settings.family: Settings.name, **recommended, **choices.train})
+    sizes = Fingerprint.of(kind, modality.shape(), encoded["train"].encoded.lengths.tolist(), classes)
+    settings = request.settings or _settings(entry, sizes, choices)
     check_augmentations(settings.augment, kind)
-    body = entry.spec(print_of_data, **choices.model) if entry else name if isinstance(name, Spec) else from_file(str(name))
+    body = request.body or (name if isinstance(name, Spec) else get(name).spec(sizes, **choices.model))
     torch.manual_seed(settings.seed)
     spec, net = with_head(body, task, modality)
-    model_name = entry.name if entry else "spec"
-    say(f"model: {model_name}, {sum(p.numel() for p in net.parameters()):,} parameters{_live(net)}")
-    model = Model(model_name, modality, spec, task, net, source.columns, source.train.channels)
-    return Prepared(source, found, encoded, model, settings)
+    model = Model(entry.name if entry else "spec", modality, spec, task, net, source.columns, source.train.channels)
+    say(f"model: {model.name}, {model.parameters:,} parameters{_live(net)}")
+    return Prepared(source, found, encoded, model, body, settings)
+
+
+def _settings(entry: Entry | None, sizes: Fingerprint, choices: Choices) -> Settings:
+    """What the model recommends for data of this size, and what was chosen instead."""
+    recommended = entry.settings_for(sizes) if entry else {}
+    return Settings.from_dict({Settings.family: Settings.name, **recommended, **choices.train})
 
 
 def with_head(body: Spec, task: Task, modality: Modality) -> tuple[Spec, Layer]:
@@ -157,10 +165,6 @@ def _targets(examples: Examples) -> list[Any]:
 
 def _count(part: Examples | None) -> str:
     return "none" if part is None else str(len(part))
-
-
-def _is_file(name: str) -> bool:
-    return Path(name).suffix in (".yaml", ".yml", ".json")
 
 
 def _live(net: Layer) -> str:

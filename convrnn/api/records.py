@@ -1,4 +1,4 @@
-"""Writes what a run leaves behind: metrics, predictions, mistakes, summary. Knows no training and draws nothing."""
+"""Writes what a run leaves behind: predictions, mistakes, summary, metrics. Knows no training and draws nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from torch import Tensor
 
 from convrnn.api.prepare import Prepared
@@ -20,11 +19,6 @@ from convrnn.tasks import Classify
 
 MISTAKES = 24
 """The most confident wrong answers that are kept with their inputs."""
-
-
-def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    """`config.yaml`: what was asked and what it was resolved to."""
-    write(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
@@ -41,10 +35,9 @@ def write_predictions(path: Path, examples: Examples, answers: list[dict[str, An
 
 def write_mistakes(folder: Path, examples: Examples, answers: list[dict[str, Any]]) -> None:
     """`mistakes.json` and `mistakes.npz`: the wrong answers given with the most confidence (or furthest off), with their inputs as read."""
-    worst = _worst(examples, answers)
     records: list[dict[str, Any]] = []
     arrays: dict[str, np.ndarray[Any, Any]] = {}
-    for row in worst:
+    for row in _worst(examples, answers):
         assert examples.targets is not None
         record = {"name": examples.names[row], "target": examples.targets[row], "kind": examples.kind}
         record |= {key: value for key, value in answers[row].items() if key != "probabilities"}

@@ -1,48 +1,37 @@
-"""The verbs over data and run folders: train, evaluate, predict. One Python call each; the command line is a thin layer over these."""
+"""The verbs over data and run folders: train, resume, evaluate, predict. One call each; the command line is a thin layer over these.
+
+train, resume      ask: what was given becomes a request (`prepare.py`) and a source (`rows.py`)
+_run               prepare, make the folder (`folder.py`), fit (`convrnn.training`), measure and write (`records.py`)
+"""
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import json
+import time as clock
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from convrnn.api.folder import MEMORY, Config, begun, discard, finished, new_folder, read_config, refuse_existing
+from convrnn.api.options import plain
 from convrnn.api.prepare import Prepared, Request, Say, TaskName, prepare
-from convrnn.api.records import metrics_of, write_config, write_metrics, write_mistakes, write_predictions, write_summary
-from convrnn.core.errors import DataError, JobError, UsageError
-from convrnn.core.spec import read_yaml
-from convrnn.data import Columns, Examples, Source, as_task, builtin, from_arrays, from_frame, is_frame, read, read_bytes, read_part
+from convrnn.api.records import metrics_of, write_metrics, write_mistakes, write_predictions, write_summary
+from convrnn.api.rows import Reading, rows_for, source_of
+from convrnn.core.errors import ConvrnnError, DataError, JobError, UsageError
+from convrnn.data import Examples
 from convrnn.data.batch import Encoded
 from convrnn.deploy import Model, load
 from convrnn.kernels import native
 from convrnn.layers.base import Spec
+from convrnn.report import Epoch, chance_loss, findings, render
 from convrnn.tasks import Classify
-from convrnn.training.hooks import Watcher
+from convrnn.training import Settings
+from convrnn.training.hooks import Interrupted, Watcher
 from convrnn.training.loop import Fitted, fit
-
-RUNS = Path("runs")
-MEMORY = "memory"
-"""Stands for the data of a run in `config.yaml` where they came from Python."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How the data are read; the fields are arguments of `train`."""
-
-    task: TaskName | None
-    input: tuple[str, ...]
-    target: str | None
-    group: str | None
-    id: str | None
-    time: str | None
-    encoding: str | None
-    valid: float | str | None
-    test: float | str | None
+from convrnn.zoo import from_file, get
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +43,26 @@ class Run:
         model: ready to predict.
         metrics: by part: `run.metrics["test"]["accuracy"]`; also `seconds`, `parameters`, `seed`, `best_epoch`.
         history: the records of the training, one a logged step and one an epoch.
+        finding: what the learning curves show and what to do about it, in a sentence or two.
     """
 
     folder: Path | None
     model: Model
     metrics: Mapping[str, Any]
     history: list[dict[str, Any]]
+    finding: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """How a training is run: where it is written, whether it goes on, who is told."""
+
+    folder: Path | None
+    resume: bool
+    command: str
+    say: Say
+    watch: Watcher | None
+    report: bool
 
 
 def train(
@@ -100,7 +103,7 @@ def train(
         valid: share of the training rows, or a file, to watch while training; None: what the files fix, else 0.1.
         test: share of all rows, or a file, to measure on; None: what the files fix, else 0.2.
         out: run folder to write; it must not exist. None: nothing is written.
-        resume: go on with the training in `out` that was cut off.
+        resume: go on with the training in `out` that was cut off, with the same rows and options; for a path `convrnn.resume` knows them.
         command: what was typed, for the report.
         say: where lines for people go; None: nowhere.
         watch: shown the progress.
@@ -110,117 +113,95 @@ def train(
 
     Raises:
         InputError: anything wrong with what was given; nothing was written.
-        JobError: the training failed (no space, loss not a number).
+        JobError: the training failed (no space, loss not a number). Nothing was written, or a checkpoint is there to go on from.
+        Interrupted: Ctrl-C (a KeyboardInterrupt); the message says how to go on.
     """
-    say = say or _silent
     reading = Reading(task, tuple(input), target, group, id, time, encoding, _path_text(valid), _path_text(test))
     folder = None if out is None else Path(out)
     if folder is not None and not resume:
-        _refuse_existing(folder)
-    prepared = prepare(_source(data, y, reading), Request(model, task, _share(valid, 0.1), _share(test, 0.2), options), say)
-    if folder is not None and not resume:
-        asked = {"data": str(data) if isinstance(data, str | Path) else MEMORY, "command": command, "reading": asdict(reading)}
-        asked["model"] = model.to_dict() if isinstance(model, Spec) else model
-        _new_folder(folder, prepared, {**asked, "options": options})
-    if why := native.why_not():
-        say(f"note: compiled kernels are not used ({why}); install a C++ compiler and reinstall convrnn for faster training")
-    fitted = _fit(prepared, folder, resume, watch)
-    return _finish(prepared, fitted, folder, command, say, report)
+        refuse_existing(folder)
+    elif folder is not None:
+        read_config(folder)  # whether it is a run folder at all
+    chosen = _known(model)
+    request = Request(chosen, task, _share(valid, 0.1), _share(test, 0.2), plain(options))
+    job = _Job(folder, resume, command, say or _silent, watch, report)
+    return _run(data, y, reading, request, job)
 
 
 def resume(folder: str | Path, *, say: Say | None = None, watch: Watcher | None = None) -> Run:
     """Goes on with a training that was cut off, to the same weights and the same history, bit for bit.
 
+    A training that is done already stays as it is: its results are read.
+
     Raises:
-        DataError: not a run folder, or one trained from memory (call `train(..., resume=True)` with the same rows).
+        DataError: not a run folder, other data than it began with, or a run trained from memory (call `train(..., resume=True)`).
+        JobError: a checkpoint is lost or damaged, or as for `train`.
     """
     place = Path(folder)
-    path = place / "config.yaml"
-    if not path.is_file():
-        raise DataError(str(place), "expected a run folder with config.yaml, found none", "give the folder that `convrnn train` wrote")
-    config = read_yaml(path.read_text(encoding="utf-8"), str(path))
-    if not isinstance(config, dict) or not {"data", "command", "reading", "model", "options"} <= set(config):
-        raise DataError(str(path), "is damaged: it does not say what was asked", "train again")
-    if config["data"] == MEMORY:
+    config = read_config(place)
+    told = say or _silent
+    if finished(place):
+        return _read_back(place, told)
+    if config.data == MEMORY:
         raise DataError(str(place), "was trained from rows in memory", "call convrnn.train(rows, ..., out=folder, resume=True)")
-    model = Spec.from_dict(config["model"]) if isinstance(config["model"], dict) else config["model"]
-    again = {"out": place, "resume": True, "command": config["command"], "say": say, "watch": watch}
-    return train(config["data"], model=model, **again, **config["reading"], **config["options"])
+    if set(config.reading) != {each.name for each in fields(Reading)}:
+        raise DataError(str(place / "config.yaml"), "is damaged: `reading` lacks a field or has one too many", "train again")
+    how = Reading(**{**config.reading, "input": tuple(config.reading["input"])})
+    request = Request(
+        config.model if config.model is None or isinstance(config.model, str) else Spec.from_dict(config.model),
+        how.task,
+        _share(how.valid, 0.1),
+        _share(how.test, 0.2),
+        config.options,
+        Spec.from_dict(config.body),
+        Settings.from_dict(config.settings),
+    )
+    return _run(config.data, None, how, request, _Job(place, True, config.command, told, watch, True))
 
 
 def evaluate(folder: str | Path, data: Any, y: Any = None, *, target: str | None = None) -> dict[str, float]:
     """The task's metrics of a trained model on labelled rows.
 
+    Args:
+        folder: of a run.
+        data: as for `train`; of a built-in set the test part.
+        y: targets of rows in memory.
+        target: the target column, if it has another name than in training.
+
     Raises:
         DataError: rows that do not fit the model, or a label that it does not know.
     """
     model = load(folder)
-    examples = _rows(data, y, model, labelled=True, target=target)
-    return _measured(model, examples)[0]
+    examples = rows_for(model, data, y, labelled=True, target=target)
+    assert examples.targets is not None
+    outputs = model.outputs(Encoded(model.modality.encode_examples(examples)))
+    return model.task.metrics(outputs, model.task.encode(examples.targets, examples.names))
 
 
 def predict(folder: str | Path, data: Any) -> list[dict[str, Any]]:
-    """One answer a row: `{"label", "probability", "probabilities"}` or `{"value"}`."""
-    model = load(folder)
-    return model.predict_examples(_rows(data, None, model, labelled=False))
+    """One answer a row: `{"label", "probability", "probabilities"}` or `{"value"}`.
+
+    Args:
+        folder: of a run.
+        data: a path, the bytes of a file, or rows in memory, in the layout of the training data; targets are not looked at.
+
+    Raises:
+        DataError: not a run, or rows that do not fit the model.
+    """
+    return predict_named(load(folder), data)[1]
 
 
 def predict_named(model: Model, data: Any) -> tuple[Examples, list[dict[str, Any]]]:
     """As `predict`, with the rows that were read, so that answers can be given their names."""
-    examples = _rows(data, None, model, labelled=False)
+    examples = rows_for(model, data, labelled=False)
     return examples, model.predict_examples(examples)
 
 
-def _measured(model: Model, examples: Examples) -> tuple[dict[str, float], torch.Tensor]:
-    outputs = model.outputs(Encoded(model.modality.encode_examples(examples)))
-    assert examples.targets is not None
-    return model.task.metrics(outputs, model.task.encode(examples.targets, examples.names)), outputs
-
-
-def _source(data: Any, y: Any, how: Reading) -> Source:
-    valid, test = (value if isinstance(value, str) else None for value in (how.valid, how.test))
-    if isinstance(data, str | Path):
-        return read(
-            data,
-            task=how.task,
-            inputs=how.input,
-            target=how.target,
-            group=how.group,
-            id=how.id,
-            time=how.time,
-            encoding=how.encoding,
-            valid=valid,
-            test=test,
-        )
-    if valid or test:
-        raise UsageError("test", f"expected a share, got the file {valid or test}", "rows in memory are split by a share")
-    columns = Columns(how.input, how.target, how.group, how.id, how.time)
-    return Source("memory", _memory(data, y, columns, labelled=True), columns=columns)
-
-
-def _memory(data: Any, y: Any, columns: Columns, labelled: bool) -> Examples:
-    if is_frame(data) and y is None:
-        return from_frame(data, columns, labelled)
-    return from_arrays(data, y)
-
-
-def _rows(data: Any, y: Any, model: Model, labelled: bool, target: str | None = None) -> Examples:
-    task: TaskName = "classify" if isinstance(model.task, Classify) else "regress"
-    columns = model.columns if target is None else Columns(**{**model.columns.to_json(), "target": target})
-    if isinstance(data, bytes):
-        examples = read_bytes(data, columns=columns, labelled=labelled)
-    elif isinstance(data, str) and data in builtin.names():
-        source = builtin.load(data)
-        examples = source.test or source.train
-    elif isinstance(data, str | Path):
-        examples = read_part(data, columns, labelled)
-    else:
-        examples = _memory(data, y, columns, labelled)
-    if examples.kind != model.kind:
-        raise DataError(
-            examples.names[0] if len(examples) else str(data), f"expected {model.kind}, got {examples.kind}", "give rows as in training"
-        )
-    return as_task(examples, task) if labelled else examples
+def _known(model: str | Spec | None) -> str | Spec | None:
+    """The model that was asked for, a file read; an unknown name is an error before any data are read."""
+    if isinstance(model, str):
+        return from_file(model) if Path(model).suffix in (".yaml", ".yml", ".json") else get(model).name
+    return model
 
 
 def _share(value: Any, default: float) -> float:
@@ -231,55 +212,76 @@ def _path_text(value: float | str | Path | None) -> float | str | None:
     return str(value) if isinstance(value, Path) else value
 
 
-def _refuse_existing(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError("--out", f"{folder} exists and is not empty", f"choose another, or go on with --resume {folder}")
+def _run(data: Any, y: Any, how: Reading, request: Request, job: _Job) -> Run:
+    """From a request to a run."""
+    prepared = prepare(source_of(data, y, how), request, job.say)
+    made: list[Path] = []
+    if job.folder is not None and not job.resume:
+        made = new_folder(job.folder, _config(data, how, request, prepared, job.command))
+    if why := native.why_not():
+        job.say(f"note: compiled kernels are not used ({why}); install a C++ compiler and reinstall convrnn for faster training")
+    with _kept(job, made):
+        return _finish(prepared, _fit(prepared, job), job)
 
 
-def _new_folder(folder: Path, prepared: Prepared, asked: dict[str, Any]) -> None:
-    """Makes the run folder with its `config.yaml`; leaves nothing behind if that fails."""
-    resolved = {"settings": prepared.settings.to_dict(), "spec": prepared.model.spec.to_dict(), "modality": _short(prepared)}
-    existed = folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_config(folder, {**asked, **resolved})
-    except (OSError, JobError) as error:
-        if not existed:
-            shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, JobError):
-            raise
-        raise JobError(str(folder), f"could not be made: {error.strerror}", "choose another --out") from error
-
-
-def _short(prepared: Prepared) -> dict[str, Any]:
-    """The modality's choices, without what it learned: that stands in model.json."""
+def _config(data: Any, how: Reading, request: Request, prepared: Prepared, command: str) -> Config:
     modality = prepared.model.modality
-    return {"modality": modality.name, **{name: getattr(modality, name) for name in modality.choices}}
-
-
-def _fit(prepared: Prepared, folder: Path | None, again: bool, watch: Watcher | None) -> Fitted:
-    model = prepared.model
-    return fit(
-        model.net,
-        model.task,
-        prepared.encoded["train"],
-        prepared.encoded.get("valid"),
-        prepared.settings,
-        folder=folder,
-        resume=again,
-        watch=watch,
+    return Config(
+        data=str(data) if isinstance(data, str | Path) else MEMORY,
+        command=command,
+        reading=plain(asdict(how)),
+        model=plain(request.model),
+        options=request.options,
+        settings=prepared.settings.to_dict(),
+        body=prepared.body.to_dict(),
+        # Its choices, without what it learned: that stands in model.json.
+        modality={"modality": modality.name, **{name: plain(getattr(modality, name)) for name in modality.choices}},
     )
 
 
-def _finish(prepared: Prepared, fitted: Fitted, folder: Path | None, command: str, say: Say, report: bool) -> Run:
-    """Measures every part and writes the records."""
-    model = prepared.model
+@contextmanager
+def _kept(job: _Job, made: list[Path]) -> Iterator[None]:
+    """Where a training is cut off: a new folder without a checkpoint goes, of any other it is said how to go on."""
+    folder = job.folder
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted; go on with --resume {folder}" if folder else "interrupted; nothing is kept without a folder"
+        ) from None
+    except ConvrnnError as error:
+        if folder is not None and not job.resume and not begun(folder):
+            discard(folder, made)
+        elif folder is not None and isinstance(error, JobError) and isinstance(error.__cause__, OSError):
+            raise JobError(error.where, error.problem, f"free some space and go on with --resume {folder}") from error.__cause__
+        raise
+
+
+def _fit(prepared: Prepared, job: _Job) -> Fitted:
+    model, encoded = prepared.model, prepared.encoded
+    return fit(
+        model.net,
+        model.task,
+        encoded["train"],
+        encoded.get("valid"),
+        prepared.settings,
+        folder=job.folder,
+        resume=job.resume,
+        watch=job.watch,
+    )
+
+
+def _finish(prepared: Prepared, fitted: Fitted, job: _Job) -> Run:
+    """Measures every part and writes the records, `metrics.json` last: where it stands, the run is done."""
+    model, folder = prepared.model, job.folder
     model.net.to("cpu").eval()
-    began = time.perf_counter()
+    began = clock.perf_counter()
     outputs = {name: model.outputs(part.encoded) for name, part in prepared.encoded.items()}
     metrics: dict[str, Any] = {
         **metrics_of(outputs, prepared),
-        "seconds": {"train": round(fitted.seconds, 3), "measure": round(time.perf_counter() - began, 3)},
+        "seconds": {"train": round(fitted.seconds, 3), "measure": round(clock.perf_counter() - began, 3)},
         "parameters": model.parameters,
         "seed": prepared.settings.seed,
         "best_epoch": fitted.best_epoch,
@@ -291,25 +293,38 @@ def _finish(prepared: Prepared, fitted: Fitted, folder: Path | None, command: st
         model.save(folder)
         write_predictions(folder / "predictions.jsonl", examples, answers)
         write_mistakes(folder, examples, answers)
-        write_summary(folder, prepared, command)
+        write_summary(folder, prepared, job.command)
         write_metrics(folder, metrics)
-        if report:
-            from convrnn.report import render
-
-            say(f"report: {render(folder)}")
-    return Run(folder, model, metrics, fitted.history)
-
-
-def default_folder(data: str | Path | None, model: str | None) -> Path:
-    """`runs/DATA-MODEL`, with a number behind it if that is taken."""
-    stem = f"{Path(str(data)).name.split('.')[0] or 'run'}-{Path(str(model)).stem if model else 'model'}"
-    first = RUNS / stem
-    return next(path for path in (first, *(RUNS / f"{stem}-{n}" for n in range(2, 10_000))) if not path.exists())
+        if job.report:
+            _draw(folder, job.say)
+    epochs = [Epoch.of(record) for record in fitted.history if "train" in record]
+    classes = Counter(map(str, prepared.parts.train.targets or [])) if isinstance(model.task, Classify) else {}
+    return Run(folder, model, metrics, fitted.history, _finding(epochs, classes))
 
 
-def typed(arguments: list[str]) -> str:
-    """What was typed, so that it can be typed again."""
-    return shlex.join(["convrnn", *arguments])
+def _read_back(folder: Path, say: Say) -> Run:
+    """A run that is done; its report is drawn where the training was cut off before that."""
+    say(f"{folder} is done already; to train anew, choose another --out")
+    if not (folder / "report.html").is_file():
+        _draw(folder, say)
+    metrics, summary = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("metrics.json", "summary.json"))
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+    classes = summary["data"]["parts"]["train"].get("classes", {})
+    epochs = [Epoch.of(record) for record in history if "train" in record]
+    return Run(folder, load(folder), metrics, history, _finding(epochs, classes))
+
+
+def _draw(folder: Path, say: Say) -> None:
+    """The report; a machine that cannot draw has its run all the same."""
+    try:
+        say(f"report: {render(folder)}")
+    except UsageError as error:
+        say(f"no report: {error}")
+
+
+def _finding(epochs: list[Epoch], classes: Mapping[str, int]) -> str:
+    first = findings(epochs, chance_loss(classes))[0]
+    return f"{first.sentence} {first.remedy}".strip()
 
 
 def _silent(line: str) -> None:

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 import typer
 
 from convrnn.cli import console, datasets, evaluate, inspect, models, predict, report, train
+from convrnn.cli.verb import Verb
 from convrnn.core.errors import ConvrnnError, JobError
 
 app = typer.Typer(
     name="convrnn",
-    help="Convolution and recurrence over sequences: from a file to a trained, reported model.",
-    epilog="convrnn train digits    trains crnn on the built-in digits and writes a report.",
+    help="Sequences to a trained, reported model: convolution and recurrence.",
+    epilog="To begin: convrnn train digits",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -24,7 +25,7 @@ app = typer.Typer(
 )
 _VERBS = (train, evaluate, predict, inspect, report, models, datasets)
 for _verb in _VERBS:
-    app.command(_verb.NAME)(_verb.run)
+    app.command(_verb.NAME, cls=Verb)(_verb.run)
 
 
 @app.callback()
@@ -37,7 +38,14 @@ def _options(version: bool = typer.Option(False, "--version", help="Print the ve
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command line. Returns 0 (done), 1 (the job failed) or 2 (bad usage or input); errors are one line on standard error."""
+    """Runs a command line; errors are one line on standard error.
+
+    Args:
+        arguments: what was typed after `convrnn`; None: of this process.
+
+    Returns:
+        0: done; 1: the job failed (no space, lost file); 2: bad usage or bad input; 130: interrupted.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(args=given, standalone_mode=False, prog_name="convrnn")

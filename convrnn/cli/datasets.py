@@ -16,13 +16,13 @@ def run(
     name: Annotated[str | None, typer.Argument(help="Show one set in full.", show_default=False)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List the built-in data, or show one set: what it is, where it comes from, its licence."""
+    """List the built-in data, or show one set in full."""
     from convrnn.data import builtin
 
     if name is None:
         found = [builtin.describe(each) for each in builtin.names()]
         if json:
-            console.as_json([_facts(each) for each in found])
+            console.as_json({"datasets": [_facts(each) for each in found]})
             return
         for text in console.table(["name", "kind", "task", "what it is"], [[b.name, b.kind, b.task, b.description] for b in found]):
             console.line(text)

@@ -19,7 +19,10 @@ def run(
     frames: Annotated[int, typer.Option(help="Frames of the row that a SPEC's latency is measured on.")] = 100,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say what a run, a spec or data are: layers, shapes, parameters, reach, latency; rows, lengths, labels."""
+    """Say what a run, a spec or data are.
+
+    Of a run and a spec: layers, shapes, parameters, reach, latency; of data: rows, lengths, labels.
+    """
     from convrnn.core.errors import UsageError
 
     place = Path(what)

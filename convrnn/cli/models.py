@@ -15,13 +15,13 @@ def run(
     name: Annotated[str | None, typer.Argument(help="Show one model in full.", show_default=False)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List the models, or show one: what it is, its options, its papers."""
+    """List the models, or show one with its options and papers."""
     from convrnn import zoo
 
     if name is None:
         entries = [zoo.get(each) for each in zoo.names()]
         if json:
-            console.as_json([{"name": entry.name, "line": entry.line, "kinds": list(entry.kinds)} for entry in entries])
+            console.as_json({"models": [{"name": entry.name, "line": entry.line, "kinds": list(entry.kinds)} for entry in entries]})
             return
         for text in console.table(["model", "for", "what it is"], [[e.name, ", ".join(e.kinds), e.line] for e in entries]):
             console.line(text)

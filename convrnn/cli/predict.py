@@ -17,10 +17,10 @@ NAME = "predict"
 def run(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `convrnn train` wrote.")],
     file: Annotated[str, typer.Argument(help="Rows in the layout of the training data; - reads standard input.")],
-    out: Annotated[Path | None, typer.Option(help="Write a file (.jsonl, .csv or .tsv) instead of printing.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write a file instead of printing: .jsonl, .csv, .tsv.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Answer for every row of a file: a label with its probability, or a number."""
+    """Answer for every row: a label with probability, or a number."""
     from convrnn.api import runs
     from convrnn.core.errors import UsageError
     from convrnn.deploy import load

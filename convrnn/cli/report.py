@@ -16,7 +16,7 @@ def run(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `convrnn train` wrote, also while it trains.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Draw the report of a run again: report.html and plots/*.png."""
+    """Draw the report of a run again: report.html and plots."""
     from convrnn.report import render
 
     page = render(folder)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import sys
+import shlex
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from convrnn.cli import console
+from convrnn.cli.verb import TYPED
 
 NAME = "train"
 
 
 def run(
+    context: typer.Context,
     data: Annotated[str | None, typer.Argument(help="A built-in name (see `convrnn datasets`) or a path.", show_default=False)] = None,
     task: Annotated[str | None, typer.Option(help="classify or regress; inferred from the target if not given.")] = None,
     model: Annotated[str | None, typer.Option(help="A name (see `convrnn models`) or a YAML spec.")] = None,
@@ -26,7 +29,7 @@ def run(
     valid: Annotated[str | None, typer.Option(help="Share of the rows, or a file, to watch while training.")] = None,
     test: Annotated[str | None, typer.Option(help="Share of the rows, or a file, to measure on.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training part.")] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order, dropout and augmentation.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order, dropout and augmentation; 0 if not given.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1.")] = None,
     set: Annotated[list[str] | None, typer.Option(help="KEY=VALUE of training, model, modality, task or split; repeatable.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to write; runs/DATA-MODEL if not given.")] = None,
@@ -34,17 +37,17 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Train a model on DATA, measure it, and write a run folder with a report."""
-    from convrnn.api import runs
+    """Train a model on DATA, measure it, write run and report."""
+    from convrnn.api import folder, runs
     from convrnn.core.errors import UsageError
 
-    say = console.aside if json or quiet else console.line
+    typed = context.meta[TYPED]
+    say = _quiet if quiet else console.aside if json else console.line
     if resume is not None:
-        if data is not None or set or model or epochs is not None:
-            raise UsageError("--resume", "goes on with what the run was asked for", "leave DATA and the other options out")
-        finished = runs.resume(resume, say=_quiet if quiet else say, watch=_watch(json or quiet))
+        _refuse_others(context)
+        finished = runs.resume(resume, say=say, watch=_watch(json or quiet))
     else:
-        if data is None:
+        if not data:
             raise UsageError("DATA", "is missing", "give a built-in name or a path: `convrnn train digits`")
         given: dict[str, Any] = {"seed": seed, "epochs": epochs, "device": device}
         finished = runs.train(
@@ -59,17 +62,28 @@ def run(
             encoding=encoding,
             valid=_share_or_path(valid),
             test=_share_or_path(test),
-            out=out or runs.default_folder(data, model),
-            command=runs.typed(sys.argv[1:]),
-            say=_quiet if quiet else say,
+            out=out or folder.default_folder(data, model),
+            command=shlex.join(["convrnn", *typed]),
+            say=say,
             watch=_watch(json or quiet),
             **_options(given, set or []),
         )
     if json:
-        console.as_json({"run": str(finished.folder), "model": finished.model.name, **finished.metrics})
+        console.as_json({"run": str(finished.folder), "model": finished.model.name, **finished.metrics, "finding": finished.finding})
         return
     for text in _result(finished):
         console.line(text)
+
+
+def _refuse_others(context: typer.Context) -> None:
+    """Whether anything but how to tell of it was typed with --resume: the run knows the rest."""
+    from convrnn.core.errors import UsageError
+
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE" and name not in ("resume", "json", "quiet"):
+            shown = "DATA" if name == "data" else f"--{name}"
+            raise UsageError("--resume", f"goes on with what the run was asked for, got {shown} too", f"leave {shown} out")
 
 
 def _options(flags: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
@@ -79,7 +93,7 @@ def _options(flags: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
 
     chosen = parse(pairs)
     for name, value in flags.items():
-        if value is None or (name == "seed" and value == 0 and name in chosen):
+        if value is None:
             continue
         if name in chosen:
             raise UsageError("--set", f"{name} is given twice, by --{name} too", "give it once")
@@ -116,6 +130,7 @@ def _result(run: Any) -> list[str]:
     names = list(dict.fromkeys(name for values in parts.values() for name in values))
     rows = [[part, *(f"{values[name]:.4f}" if name in values else "" for name in names)] for part, values in parts.items()]
     lines = ["", *console.table(["", *names], rows, right=range(1, len(names) + 1)), ""]
+    lines += [*textwrap.wrap(run.finding, 79), ""]
     lines.append(f"{run.metrics['seconds']['train']:.1f} s of training, {run.metrics['parameters']:,} parameters, run: {run.folder}")
     return lines
 

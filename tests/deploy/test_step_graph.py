@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-from onnxscript import opset18 as op
+from onnxscript import opset18
 from torch import Tensor
 
 import convrnn as cr
 from convrnn.core.seq import State
 from convrnn.testing.chunks import leaves
+
+op: Any = opset18  # its stubs describe one concrete type where symbolic values flow
 
 SPEC = cr.Serial(
     cr.Conv(8, kernel=5, stride=2),
@@ -60,11 +64,16 @@ class Step(torch.nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor, last: Tensor, state: list[Tensor]) -> tuple[Tensor, ...]:
         (y, counts, _), after = self.net(cr.Seq(x, lengths), _nest(self.like, iter(state)), last)
+        assert counts is not None
         return y, counts, *leaves(after)
 
 
-def _nest(like, flat):
+def _nest(like: Any, flat: Any) -> Any:
     return next(flat) if isinstance(like, Tensor) else tuple(_nest(part, flat) for part in like)
+
+
+def _run(session: onnxruntime.InferenceSession, inputs: dict[str, Any]) -> list[Any]:
+    return list(session.run(None, inputs))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +115,7 @@ def test_a_step_graph_fed_in_chunks_equals_the_layer_offline(net: cr.Layer, sess
         for i, row in enumerate(rows):
             x[i, : counts[i]] = row[start : start + chunk]
         last = np.array([start < len(row) <= start + chunk or (len(row) == 0 and start == 0) for row in rows])
-        y, emitted, *state = session.run(None, {"x": x, "lengths": counts, "last": last, **{f"state.{i}": s for i, s in enumerate(state)}})
+        y, emitted, *state = _run(session, {"x": x, "lengths": counts, "last": last, **{f"state.{i}": s for i, s in enumerate(state)}})
         for piece, frames, n in zip(pieces, y, emitted, strict=True):
             piece.append(frames[:n])
     for row, got in zip(rows, pieces, strict=True):

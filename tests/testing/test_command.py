@@ -19,6 +19,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few cases; every law of them is checked in test_laws.py."""
     keep = ("conv", "gru-bidirectional", "batch-norm", "embedding", "flatten")
     monkeypatch.setattr(command, "CASES", tuple(case for case in CASES if case.name in keep))
+    monkeypatch.setattr(command, "zoo_cases", tuple)
 
 
 def test_the_command_runs_on_its_own() -> None:

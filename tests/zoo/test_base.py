@@ -106,7 +106,7 @@ def test_recommended_settings_are_settings(name: str, rows: int) -> None:
 def test_settings_follow_the_rows() -> None:
     few, some, many = (zoo.scaled_settings(replace(SERIES, rows=rows)) for rows in (270, 1_437, 60_000))
     assert (few["batch"], some["batch"], many["batch"]) == (16, 32, 128)
-    assert (few["epochs"], many["epochs"]) == (100, 5)
+    assert (few["epochs"], some["epochs"], many["epochs"]) == (88, 33, 5)
 
 
 def test_a_body_from_a_file(tmp_path: Path) -> None:

@@ -1,0 +1,140 @@
+"""The folder of a run and its `config.yaml`: refused, made, discarded, read back. Knows no data and no training.
+
+A folder is new: one that holds anything is never written into. One whose training failed before its first checkpoint is removed again,
+with the folders above it that were made for it, since there is nothing in it to go on with.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from convrnn.core.errors import DataError, JobError, UsageError
+from convrnn.core.files import write
+from convrnn.core.spec import read_yaml
+
+RUNS = Path("runs")
+MEMORY = "memory"
+"""Stands for the data of a run in `config.yaml` where they came from Python."""
+
+_REMEDY = "give the folder that `convrnn train` wrote"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What was asked for and what it was resolved to: all that is needed to go on.
+
+    Attributes:
+        data: as it was typed; `MEMORY` for rows from Python.
+        command: what was typed.
+        reading: how the data were read, by argument of `convrnn.train`.
+        model: the name asked for, or a spec; None: none was.
+        options: the other arguments and `--set`.
+        settings: every setting of the training.
+        body: the layers before the head of the task, every field written.
+        modality: the choices of the modality; what it learned stands in `model.json`.
+    """
+
+    data: str
+    command: str
+    reading: Mapping[str, Any]
+    model: str | Mapping[str, Any] | None
+    options: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    body: Mapping[str, Any]
+    modality: Mapping[str, Any]
+
+
+def read_config(folder: Path) -> Config:
+    """What a run was asked for.
+
+    Raises:
+        DataError: not a run folder, or a damaged `config.yaml`.
+    """
+    path = folder / "config.yaml"
+    try:
+        stored = read_yaml(path.read_text(encoding="utf-8"), str(path))
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(str(folder), "expected a run folder with config.yaml, found none", _REMEDY) from None
+    except UnicodeDecodeError as error:
+        raise DataError(str(path), f"is damaged: {error}", "train again, or restore it from a copy") from None
+    wanted = {each.name for each in fields(Config)}
+    if not isinstance(stored, dict) or set(stored) != wanted:
+        differs = sorted(wanted ^ set(stored)) if isinstance(stored, dict) else sorted(wanted)
+        raise DataError(str(path), f"is damaged or of another version: see {', '.join(differs)}", "train again, or restore it from a copy")
+    return Config(**stored)
+
+
+def refuse_existing(folder: Path) -> None:
+    """Whether a run may be written there.
+
+    Raises:
+        UsageError: something is there already.
+    """
+    if folder.is_dir():
+        if not any(folder.iterdir()):
+            return
+        more = f", or go on with --resume {folder}" if (folder / "config.yaml").is_file() else ""
+        raise UsageError("--out", f"{folder} exists and is not empty", f"choose another{more}")
+    if folder.exists():
+        raise UsageError("--out", f"{folder} is a file, expected a folder", "choose another")
+
+
+def new_folder(folder: Path, config: Config) -> list[Path]:
+    """Makes a run folder with its `config.yaml`, or leaves nothing behind.
+
+    Returns:
+        The folders that were made, the innermost first.
+
+    Raises:
+        UsageError: a file is where a folder is wanted.
+        JobError: no space or no permission.
+    """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write(folder / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True))
+    except (NotADirectoryError, FileExistsError):
+        raise UsageError("--out", f"{folder} lies in a file, expected folders only", "choose another") from None
+    except OSError as error:
+        discard(folder, made)
+        raise JobError(str(folder), f"could not be made: {error.strerror}", "free some space or choose another --out") from error
+    except JobError:
+        discard(folder, made)
+        raise
+    return made
+
+
+def discard(folder: Path, made: Sequence[Path]) -> None:
+    """Removes what is in a run folder, and the folders that were made for it as far as they are empty then."""
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+    with suppress(OSError):
+        for place in made:
+            place.rmdir()
+
+
+def begun(folder: Path) -> bool:
+    """Whether there is a checkpoint to go on from."""
+    return (folder / "checkpoints" / "last.json").is_file()
+
+
+def finished(folder: Path) -> bool:
+    """Whether all records are there: `metrics.json` is written last."""
+    return (folder / "metrics.json").is_file()
+
+
+def default_folder(data: str, model: str | None) -> Path:
+    """`runs/DATA-MODEL`, or `runs/DATA` if no model was named; with a number behind it if that is taken."""
+    stem = Path(data).name.split(".")[0] or "run"
+    first = RUNS / (f"{stem}-{Path(model).stem}" if model else stem)
+    return next(path for path in (first, *(first.with_name(f"{first.name}-{n}") for n in range(2, 10_000))) if not path.exists())
