@@ -153,7 +153,7 @@ class Regressor(RegressorMixin, _Estimator):
     """A number for each sequence.
 
     Args:
-        model: as for `Classifier`, as are the others; `options={"loss": "huber"}` chooses the error.
+        model: as for `Classifier`, as are the others; `options={"criterion": "huber"}` chooses the error.
 
     Attributes:
         model_: the trained `convrnn.Model`.

@@ -157,3 +157,9 @@ def test_rows_without_targets_are_divided_too() -> None:
 def test_negative_seed() -> None:
     with pytest.raises(UsageError, match="at least 0"):
         shuffled(3, -1)
+
+
+def test_a_split_does_not_sort_by_the_words_that_a_user_drew_the_data_from() -> None:
+    drawn = np.random.default_rng(0).random(500)
+    held = by_fraction(list(range(500)), 0.2, seed=0, stratify=False).held
+    assert 0.4 < drawn[held].mean() < 0.6
