@@ -101,7 +101,7 @@ def _of_data(what: str) -> dict[str, Any]:
 
 
 def _part(examples: Any, task: str) -> dict[str, Any]:
-    from convrnn.data.targets import label, to_number
+    from convrnn.core.labels import label, to_number
 
     sizes = sorted(len(raw) if examples.kind != "image" else raw.shape[1] for raw in examples.inputs)
     found: dict[str, Any] = {"rows": len(examples), "length": {"min": sizes[0], "median": sizes[len(sizes) // 2], "max": sizes[-1]}}

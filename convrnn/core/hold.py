@@ -56,7 +56,7 @@ def append(hold: Hold, values: Tensor, lengths: Tensor, width: int, in_phase: bo
         joined = torch.cat([buffer, values], 1) if size else values
         return _to_width(joined, width), lengths + size
     total = held + lengths
-    joined = _to_width(torch.cat([buffer, values], 1), at_least_frames=1)
+    joined = _not_empty(torch.cat([buffer, values], 1))
     place = torch.arange(width, device=held.device)
     frames = take(joined, (place + (size - held)[:, None]).clamp(0, joined.shape[1] - 1))
     return torch.where(expand_mask(place < total[:, None], frames), frames, frames.new_zeros(())), total
@@ -67,7 +67,7 @@ def keep(frames: Tensor, total: Tensor, held: Tensor, size: int) -> Hold:
     if size == 0:
         return frames[:, :0], held
     place = torch.arange(size, device=total.device)
-    frames = _to_width(frames, at_least_frames=1)
+    frames = _not_empty(frames)
     kept = take(frames, (total[:, None] - size + place).clamp(0, frames.shape[1] - 1))
     return torch.where(expand_mask(place >= size - held[:, None], kept), kept, kept.new_zeros(())), held
 
@@ -105,11 +105,12 @@ def refuse_ended(held: Tensor, lengths: Tensor) -> None:
         )
 
 
-def _to_width(frames: Tensor, width: int | None = None, at_least_frames: int = 0) -> Tensor:
-    """Cut or padded with zeros on the right to `width`, or padded up to a least number of frames."""
-    missing = (
-        (at_least_frames if frames.shape[1] < at_least_frames else frames.shape[1]) - frames.shape[1]
-        if width is None
-        else width - frames.shape[1]
-    )
+def _to_width(frames: Tensor, width: int) -> Tensor:
+    """Cut, or padded with zeros on the right."""
+    missing = width - frames.shape[1]
     return F.pad(frames, (0, 0) * (frames.dim() - 2) + (0, missing)) if missing else frames
+
+
+def _not_empty(frames: Tensor) -> Tensor:
+    """With one frame of zeros where there is none, so that a gather has something to point at."""
+    return frames if frames.shape[1] else _to_width(frames, 1)

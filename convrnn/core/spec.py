@@ -4,7 +4,7 @@ A record is a frozen dataclass, its fields checked strictly by pydantic, registe
 "modality", ...).
 
 * stored form, every field written, so that a changed default never changes a saved model: `{"layer": "gru", "features": 64, ...}`
-* YAML form, defaults omitted: `{gru: 64, bidirectional: true}`; a list is a stack (`serial`); a bare name has no fields.
+* YAML form, defaults omitted: `{gru: 64, bidirectional: true}`; a list is the family's stack; a bare name has no fields.
 
 Loading looks names up in the registry; it imports and executes nothing.
 """
@@ -40,12 +40,14 @@ class Record:
         name: the registered name. It means the same thing for ever.
         positional: the fields that may be given without their name, in order.
         variadic: the one field that takes all positional arguments, if any.
+        stack: whether it is the one of its family that a YAML list stands for; its place is left out of paths.
     """
 
     family: ClassVar[str] = ""
     name: ClassVar[str] = ""
     positional: ClassVar[tuple[str, ...]] = ()
     variadic: ClassVar[str | None] = None
+    stack: ClassVar[bool] = False
 
     def check(self) -> None:
         """What no field can say alone; raises `SpecError`. Called once, at construction."""
@@ -282,8 +284,8 @@ def _short(value: Any) -> Any:
         return value
     fields = {name: _short(item) for name, item in _given(value).items()}
     key = value.variadic or (value.positional[0] if value.positional else None)
-    if value.name == "serial":
-        return fields.get("layers", [])
+    if value.stack:
+        return fields.get(value.variadic or "", [])
     if not fields:
         return value.name
     return {value.name: fields.pop(key) if key in fields else {}, **fields}
@@ -294,9 +296,10 @@ def _load(form: object, family: str) -> Record:
         return form
     registry = _REGISTRY.get(family, {})
     if isinstance(form, list):
-        if "serial" not in registry:
+        stack = next((record for record in registry.values() if record.stack), None)
+        if stack is None:
             raise SpecError(family, f"expected a mapping, got the list {_shown(form)}")
-        return _make(registry["serial"], {"layers": form})
+        return _make(stack, {stack.variadic or "": form})
     if isinstance(form, str):
         form = {form: {}}
     if not isinstance(form, dict) or not all(isinstance(key, str) for key in form):
@@ -334,12 +337,12 @@ def _make(cls: type[Record], fields: dict[str, Any]) -> Record:
     try:
         made = {key: _nested(value, nested[key], key) if key in nested else _plain(value) for key, value in fields.items()}
     except SpecError as error:
-        raise error.within(cls.name) if cls.name != "serial" else error from None
+        raise error if cls.stack else error.within(cls.name) from None
     return cls(**made)
 
 
 def _nested(value: Any, family: str, key: str) -> Any:
-    """A record, or a tuple of records for a field that holds several; `serial` places carry their index."""
+    """A record, or a tuple of records for a field that holds several; the places carry their index."""
     several = family.endswith("*")
     family = family.rstrip("*")
     if value is None:

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convrnn.core.errors import DataError
+from convrnn.core.labels import label, to_number
 from convrnn.data.columns import numbers, resolve
 from convrnn.data.examples import RECOGNISE, Columns, Examples, Kind, Layout, Target
 from convrnn.data.opening import content
 from convrnn.data.pictures import alike, picture
 from convrnn.data.tables import Table, is_missing
-from convrnn.data.targets import label, to_number
 from convrnn.data.timeseries import series_notes
 
 _KINDS: dict[Layout, Kind] = {"wide": "series", "cells": "series", "long": "series", "text": "text", "image": "image"}

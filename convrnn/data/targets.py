@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from convrnn.core.errors import DataError, UsageError
+from convrnn.core.labels import in_order, label, to_number
 from convrnn.data.examples import Examples, Target, Task
 
 FEW_LABELS = 20
@@ -73,29 +73,9 @@ def known(examples: Examples) -> list[Target]:
     return examples.targets
 
 
-def label(target: Target) -> str:
-    """A target as a label: whole numbers without a decimal point, so that 1, 1.0 and "1" are one label."""
-    if isinstance(target, float) and target.is_integer():
-        return str(int(target))
-    return str(target)
-
-
-def to_number(target: Target) -> float | None:
-    """A target as a finite number, or None."""
-    try:
-        number = float(target)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
 def labels_of(targets: Sequence[Target]) -> tuple[str, ...]:
-    """The different labels: in order of their numbers if all are numbers, else of their text."""
-    distinct = {label(target) for target in targets}
-    numbers = {text: to_number(text) for text in distinct}
-    if all(number is not None for number in numbers.values()):
-        return tuple(sorted(distinct, key=lambda text: (numbers[text], text)))
-    return tuple(sorted(distinct))
+    """The different labels, in the order of `core.labels.in_order`."""
+    return in_order(map(label, targets))
 
 
 def check_labels(train: Examples, other: Examples | None = None, part: str = "test") -> None:

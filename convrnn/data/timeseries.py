@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convrnn.core.errors import DataError
+from convrnn.core.labels import to_number
 from convrnn.data.examples import Examples, Target, Task
 from convrnn.data.opening import Content, decode, lines
-from convrnn.data.targets import to_number
 
 _STAMPED = re.compile(r"\(([^(),]*),([^(),]*)\)")
 

@@ -57,7 +57,7 @@ class Spec(Record):
         try:
             layer = self.module(shape)
         except InputError as error:
-            raise (error.within(self.name) if self.name != "serial" else error) from None
+            raise (error if self.stack else error.within(self.name)) from None
         layer.name, layer.made_from = self.name, self
         return layer
 

@@ -32,6 +32,7 @@ class Serial(Spec):
     """
 
     variadic: ClassVar[str | None] = "layers"
+    stack: ClassVar[bool] = True
     layers: tuple[Spec, ...] = ()
 
     if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from convrnn.core.errors import DataError, SpecError, UsageError
+from convrnn.core.labels import in_order, label
 from convrnn.core.spec import register
 from convrnn.tasks.base import Target, Task, require_rows, row_name
 
@@ -68,7 +69,7 @@ class Classify(Task):
         """
         if class_weights not in (None, "balanced"):
             raise SpecError("classify.class_weights", f"expected 'balanced' or nothing, got {class_weights!r}")
-        counts = Counter(_label(target) for target in targets)
+        counts = Counter(label(target) for target in targets)
         if len(counts) < 2:
             only = ", ".join(map(repr, counts)) or "nothing"
             raise DataError(
@@ -76,8 +77,8 @@ class Classify(Task):
                 f"expected at least two labels, got {only} in all {len(targets)} rows",
                 "add rows of another label, or name another --target",
             )
-        labels = _sorted(list(counts))
-        balanced = tuple(len(targets) / (len(labels) * counts[label]) for label in labels)
+        labels = in_order(counts)
+        balanced = tuple(len(targets) / (len(labels) * counts[name]) for name in labels)
         return cls(labels, weights=balanced if class_weights else None, label_smoothing=label_smoothing)
 
     @property
@@ -87,15 +88,15 @@ class Classify(Task):
 
     def encode(self, targets: Sequence[Target], names: Sequence[str] = ()) -> Tensor:
         """int64 `[N]`: the place of each label; see `Task.encode`."""
-        places = {label: place for place, label in enumerate(self.labels)}
-        known = [places.get(_label(target), -1) for target in targets]
+        places = {name: place for place, name in enumerate(self.labels)}
+        known = [places.get(label(target), -1) for target in targets]
         if -1 in known:
             row = known.index(-1)
-            label = _label(targets[row])
-            count = sum(_label(target) == label for target in targets)
+            foreign = label(targets[row])
+            count = sum(label(target) == foreign for target in targets)
             raise DataError(
                 row_name(names, row),
-                f"label {label!r} ({count} rows) never comes in training",
+                f"label {foreign!r} ({count} rows) never comes in training",
                 f"known: {_listed(self.labels)}; correct it, or train with rows of it",
             )
         return torch.tensor(known, dtype=torch.int64)
@@ -147,19 +148,6 @@ class Classify(Task):
         if self.width > MANY:
             found["top5"] = float(sk.top_k_accuracy_score(right, scores.numpy(), k=5, labels=range(self.width)))
         return found
-
-
-def _label(target: Target) -> str:
-    """A target as text; whole numbers without a decimal point."""
-    return str(int(target)) if isinstance(target, float) and target.is_integer() else str(target)
-
-
-def _sorted(labels: list[str]) -> tuple[str, ...]:
-    """By number if all are numbers, so that "10" follows "9"; else by text."""
-    try:
-        return tuple(sorted(labels, key=lambda label: (float(label), label)))
-    except ValueError:
-        return tuple(sorted(labels))
 
 
 def _listed(labels: Sequence[str], most: int = 12) -> str:
