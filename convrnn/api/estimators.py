@@ -65,10 +65,10 @@ class _Estimator(BaseEstimator):
 
     def _given(self) -> dict[str, Any]:
         """Arguments and `options` together; one given both ways is an error."""
-        own = {"epochs": self.epochs, "batch": self.batch, "rate": self.rate, "seed": self.seed}
+        own = {"epochs": self.epochs, "batch": self.batch, "rate": self.rate, "seed": self.seed or None}
         named = {name: value for name, value in own.items() if value is not None}
         options = dict(self.options or {})
-        if twice := sorted(named.keys() & {key.removeprefix("train.") for key in options} - {"seed"}):
+        if twice := sorted(named.keys() & {key.removeprefix("train.") for key in options}):
             raise UsageError(f"options.{twice[0]}", f"is given twice, by {twice[0]}= too", "give it once")
         return {**named, **options}
 
@@ -107,7 +107,7 @@ class Classifier(ClassifierMixin, _Estimator):
         >>> import numpy as np
         >>> X = np.repeat(np.array([0.0, 1.0] * 8), 12).reshape(16, 12, 1) + np.linspace(0, 0.1, 12)[:, None]
         >>> fitted = Classifier("gru", epochs=12, rate=0.02, options={"batch": 4}).fit(X, ["low", "high"] * 8)
-        >>> list(fitted.predict(X[:2]))
+        >>> fitted.predict(X[:2]).tolist()
         ['low', 'high']
     """
 

@@ -78,7 +78,8 @@ def refuse_existing(folder: Path) -> None:
         UsageError: something is there already.
     """
     if folder.is_dir():
-        if not any(folder.iterdir()):
+        # A kill while the first file was written leaves a part of it: that is nothing.
+        if all(entry.match(".*.part") for entry in folder.iterdir()):
             return
         more = f", or go on with --resume {folder}" if (folder / "config.yaml").is_file() else ""
         raise UsageError("--out", f"{folder} exists and is not empty", f"choose another{more}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -105,4 +106,5 @@ def _place(key: str, places: Mapping[str, tuple[str, ...]]) -> tuple[str, str]:
 
 def _unknown(key: str, known: list[str]) -> UsageError:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return UsageError("--set", f"unknown key {key!r}", f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(set(known)))}")
+    some = textwrap.shorten(", ".join(sorted(set(known))), 160, placeholder=" ...")
+    return UsageError("--set", f"unknown key {key[:60]!r}", f"did you mean {near[0]!r}?" if near else f"known: {some}")

@@ -15,7 +15,7 @@ from convrnn.tasks import Classify
 
 @dataclass(frozen=True)
 class Reading:
-    """How the data of a training are read; the fields are arguments of `convrnn.train`, `valid` and `test` a share or the path of a file."""
+    """How the data of a training are read: arguments of `convrnn.train`; `valid` and `test` are a share or the path of a file."""
 
     task: TaskName | None = None
     input: tuple[str, ...] = ()
@@ -49,9 +49,8 @@ def source_of(data: Any, y: Any, how: Reading) -> Source:
             test=test,
         )
     if valid or test:
-        raise UsageError(
-            "test" if test else "valid", f"expected a share, got the file {test or valid}", "rows in memory are split by a share"
-        )
+        part = "test" if test else "valid"
+        raise UsageError(part, f"expected a share, got the file {test or valid}", "rows in memory are split by a share")
     columns = Columns(how.input, how.target, how.group, how.id, how.time)
     return Source("memory", _memory(data, y, columns, labelled=True), columns=columns)
 

@@ -248,9 +248,8 @@ def _kept(job: _Job, made: list[Path]) -> Iterator[None]:
     except Interrupted:
         raise
     except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted; go on with --resume {folder}" if folder else "interrupted; nothing is kept without a folder"
-        ) from None
+        kept = f"go on with --resume {folder}" if folder is not None else "nothing is kept without a folder"
+        raise Interrupted(f"interrupted; {kept}") from None
     except ConvrnnError as error:
         if folder is not None and not job.resume and not begun(folder):
             discard(folder, made)

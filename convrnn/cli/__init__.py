@@ -6,11 +6,12 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
 from convrnn.cli import console, datasets, evaluate, inspect, models, predict, report, train
-from convrnn.cli.verb import Verb
+from convrnn.cli.verb import Stopped, Verb
 from convrnn.core.errors import ConvrnnError, JobError
 
 app = typer.Typer(
@@ -28,13 +29,19 @@ for _verb in _VERBS:
     app.command(_verb.NAME, cls=Verb)(_verb.run)
 
 
-@app.callback()
-def _options(version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True)) -> None:
-    if version:
+def _version(asked: bool) -> None:
+    if asked:
         from convrnn import __version__
 
         console.line(f"convrnn {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version)] = False,
+) -> None:
+    """What holds for every verb."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,8 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT):
             raise
         return console.fail(str(JobError(str(error.filename or "disk"), error.strerror or "failed", "see to the disk and run it again")), 1)
-    except (KeyboardInterrupt, typer.Abort) as error:
-        return console.fail(str(error) or "stopped", 130)
+    except Stopped as error:
+        return console.fail(str(error), 130)
+    except (KeyboardInterrupt, typer.Abort):
+        return console.fail("interrupted", 130)
 
 
 def _usage(error: typer.TyperException, given: Sequence[str]) -> str:

@@ -16,6 +16,14 @@ def line(text: str = "") -> None:
     print(text, flush=True)
 
 
+def told(text: str) -> None:
+    """A line for people that may be long: on a terminal it goes on in indented lines, broken between words."""
+    columns = shutil.get_terminal_size((80, 24)).columns
+    if sys.stdout.isatty() and width(text) > columns:
+        text = textwrap.fill(text, max(columns - 1, 20), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    line(text)
+
+
 def aside(text: str) -> None:
     """A line for people on standard error, where standard output is for a program."""
     print(text, file=sys.stderr, flush=True)

@@ -59,6 +59,8 @@ def _of_spec(place: Path, shape: str | None, frames: int) -> dict[str, Any]:
     from convrnn.core.errors import UsageError
     from convrnn.zoo import from_file
 
+    if frames < 1:
+        raise UsageError("--frames", f"expected at least 1, got {frames}", "for example --frames 100")
     spec = from_file(place)
     if shape is None:
         raise UsageError(

@@ -42,7 +42,7 @@ def run(
     from convrnn.core.errors import UsageError
 
     typed = context.meta[TYPED]
-    say = _quiet if quiet else console.aside if json else console.line
+    say = _quiet if quiet else console.aside if json else console.told
     if resume is not None:
         _refuse_others(context)
         finished = runs.resume(resume, say=say, watch=_watch(json or quiet))

@@ -1,4 +1,4 @@
-"""A command that takes nothing silently: an option given twice is an error, not the last one's victory. Knows no verb."""
+"""A command that takes nothing silently: neither an option given twice nor the message of an interruption is lost. Knows no verb."""
 
 from __future__ import annotations
 
@@ -16,15 +16,30 @@ class Verb(TyperCommand):
         """Parses what was typed after the verb.
 
         Raises:
-            UsageError: an option that takes one value is there twice.
+            UsageError: an option that may be there once is there twice.
         """
         ctx.meta[TYPED] = [self.name or "", *args]
         seen: set[str] = set()
         for parameter in self.make_parser(ctx).parse_args(args=list(args))[2]:
-            if parameter.name in seen and not (parameter.multiple or parameter.is_flag):
+            if parameter.name in seen and not parameter.multiple:
                 raise UsageError(parameter.opts[0], "is given twice", "give it once")
             seen.add(parameter.name or "")
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the verb.
+
+        Raises:
+            Stopped: Ctrl-C; typer would turn a KeyboardInterrupt into an exit status and drop how to go on.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise Stopped(str(error) or "interrupted") from error
+
+
+class Stopped(Exception):
+    """Ctrl-C, and what to say about it."""
 
 
 TYPED = "typed"

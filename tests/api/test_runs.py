@@ -1,0 +1,181 @@
+"""The verbs as Python calls: what `train` returns and writes, from memory and from files, and how it goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import convrnn as cr
+from convrnn.api.options import assign, parse, plain
+from convrnn.api.rows import rows_for
+from convrnn.modality import Jitter, modality_for
+from convrnn.tasks import Classify
+from convrnn.training.hooks import Interrupted, Silent
+
+LABEL = np.arange(40) % 2
+X = np.random.default_rng(0).normal(LABEL[:, None, None] * 2.0, 0.5, (40, 6, 2)).astype(np.float32)
+QUICK: dict[str, Any] = {"model": "gru", "width": 4, "epochs": 3, "batch": 8, "rate": 0.02}
+
+
+def test_nothing_is_written_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = cr.train(X, LABEL, **QUICK)
+    assert run.folder is None and list(tmp_path.iterdir()) == []
+    assert run.metrics["test"]["accuracy"] > 0.8
+    assert [record["epoch"] for record in run.history if "train" in record] == [1, 2, 3]
+    assert run.finding.endswith(".") and "loss" in run.finding
+
+
+def test_what_is_said(tmp_path: Path) -> None:
+    said: list[str] = []
+    cr.train(X, LABEL, say=said.append, out=tmp_path / "run", report=False, **QUICK)
+    for start in (
+        "task: classify, since ",
+        "parts: 29 rows to learn from, 3 to watch, 8 to measure on",
+        "input: series of 2",
+        "model: gru, ",
+    ):
+        assert any(line.startswith(start) for line in said), said
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_records_of_a_run(tmp_path: Path) -> None:
+    run = cr.train(X, LABEL, out=tmp_path / "run", **QUICK)
+    written = {path.name for path in (tmp_path / "run").iterdir()}
+    assert written >= {"config.yaml", "model.json", "model.safetensors", "metrics.json", "history.jsonl", "predictions.jsonl"}
+    assert written >= {"summary.json", "report.html", "plots", "checkpoints"}
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == run.metrics
+    history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert history == run.history
+    rows = [json.loads(line) for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()]
+    assert len(rows) == 8
+    right = sum(row["label"] == row["target"] for row in rows) / len(rows)
+    assert right == pytest.approx(run.metrics["test"]["accuracy"])
+
+
+def test_the_model_that_is_loaded_is_the_one_that_was_trained(tmp_path: Path) -> None:
+    run = cr.train(X, LABEL, out=tmp_path / "run", report=False, **QUICK)
+    assert cr.load(tmp_path / "run").predict(X) == run.model.predict(X) == cr.predict(tmp_path / "run", X)
+    assert cr.evaluate(tmp_path / "run", X, LABEL)["accuracy"] > 0.8
+
+
+def test_a_data_frame_by_columns(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": X[:, 0, 0], "b": X[:, 1, 0], "kind": np.array(["低", "高"])[LABEL], "noise": "x"})
+    run = cr.train(frame, input=["a", "b"], target="kind", out=tmp_path / "run", report=False, **QUICK)
+    answers = cr.predict(tmp_path / "run", frame[["a", "b"]])
+    assert {answer["label"] for answer in answers} <= {"低", "高"}
+    assert answers == cr.predict(tmp_path / "run", frame)  # columns are matched by name, others are not looked at
+    assert answers == run.model.predict_examples(rows_for(run.model, frame, labelled=False))
+
+
+class StopAfter(Silent):
+    """Presses Ctrl-C after an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.last = epoch
+
+    def epoch(self, record: Any) -> None:
+        """See `Watcher`."""
+        if record["epoch"] == self.last:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_rows_in_memory_go_on_with_the_same_call(tmp_path: Path) -> None:
+    whole = cr.train(X, LABEL, report=False, **QUICK)
+    cut = tmp_path / "cut"
+    with pytest.raises(Interrupted, match=f"go on with --resume {cut}"):
+        cr.train(X, LABEL, out=cut, report=False, watch=StopAfter(1), **QUICK)
+    with pytest.raises(cr.DataError, match=r"was trained from rows in memory; call convrnn\.train\(rows, \.\.\., out=folder, "):
+        cr.resume(cut)
+    again = cr.train(X, LABEL, out=cut, report=False, resume=True, **QUICK)
+    assert again.history == whole.history
+    assert again.model.predict(X) == whole.model.predict(X)
+    with pytest.raises(cr.DataError, match="training part: is not the one that the training began with"):
+        cr.train(X[:-1], LABEL[:-1], out=cut, report=False, resume=True, **QUICK)
+    with pytest.raises(cr.DataError, match=r"training\.rate: the training began with 0\.02, got 0\.5; resume with what it began with"):
+        cr.train(X, LABEL, out=cut, report=False, resume=True, **{**QUICK, "rate": 0.5})
+    assert (cut / "metrics.json").is_file()  # a refused resumption takes nothing away
+
+
+def test_resuming_what_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(cr.DataError, match=r"expected a run folder with config\.yaml, found none"):
+        cr.train(X, LABEL, out=tmp_path / "none", resume=True, **QUICK)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_training_without_a_checkpoint_leaves_nothing(tmp_path: Path) -> None:
+    """The loss is no number in the first epoch: there is nothing to go on with."""
+    spec = cr.Serial(cr.Conv(4), cr.Activation("relu"), cr.Conv(4), cr.Activation("relu"))
+    options: dict[str, Any] = {"model": spec, "batch": 4, "rate": 1e30, "clip": None, "optimizer": "sgd", "schedule": "constant"}
+    with pytest.raises(cr.JobError, match=r"the loss is|the gradient's norm is"):
+        cr.train(X, LABEL, out=tmp_path / "deep" / "run", report=False, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_there_and_empty_stays(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".config.yaml.0123.part").write_text("what a kill left")
+    with pytest.raises(cr.InputError):
+        cr.train(X, LABEL, out=tmp_path / "run", device="cuda:99", **QUICK)
+    assert (tmp_path / "run").is_dir() and list((tmp_path / "run").iterdir()) == []
+
+
+def test_options_of_numpy_and_records_are_kept_as_plain_values(tmp_path: Path) -> None:
+    given = {**QUICK, "epochs": np.int64(2), "rate": np.float32(0.02), "augment": (Jitter(0.1),)}
+    cr.train(X, LABEL, out=tmp_path / "run", report=False, **given)
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["options"]["epochs"] == 2
+    assert config["options"]["augment"][0]["augmentation"] == "jitter"
+    assert config["settings"]["epochs"] == 2
+
+
+def test_a_spec_as_model(tmp_path: Path) -> None:
+    spec = cr.Serial(cr.Conv(4), cr.Activation("relu"), cr.GRU(4))
+    run = cr.train(X, LABEL, model=spec, epochs=1, out=tmp_path / "run", report=False)
+    assert run.model.name == "spec"
+    assert repr(run.model.spec).startswith("Serial(Conv(4), Activation(), GRU(4), ")
+    with pytest.raises(cr.UsageError, match="unknown key 'width'"):
+        cr.train(X, LABEL, model=spec, width=4)
+
+
+def test_an_unknown_model_is_told_before_anything_is_read() -> None:
+    with pytest.raises(cr.SpecError, match=r"model: unknown name 'crn'; did you mean 'crnn'\?"):
+        cr.train("no such file", model="crn")
+
+
+def test_rows_of_another_kind(tmp_path: Path) -> None:
+    cr.train(X, LABEL, out=tmp_path / "run", report=False, **{**QUICK, "epochs": 1})
+    with pytest.raises(cr.DataError, match=r"expected series, got text; give rows as in training"):
+        cr.predict(tmp_path / "run", ["a text"])
+
+
+def test_a_file_as_part_of_rows_in_memory() -> None:
+    with pytest.raises(cr.UsageError, match=r"valid: expected a share, got the file rows\.csv; rows in memory are split by a share"):
+        cr.train(X, LABEL, valid="rows.csv", **QUICK)
+
+
+def test_pairs() -> None:
+    assert parse(["rate=1e-3", "augment=[{jitter: 0.1}]", "log-every = 5"]) == {"rate": 1e-3, "augment": [{"jitter": 0.1}], "log_every": 5}
+
+
+def test_options_find_their_place() -> None:
+    given = {"rate": 1, "width": 2, "scale": "none", "label_smoothing": 0.1, "split_seed": 3, "model.dropout": 0.5}
+    chosen = assign(given, ["width", "dropout"], modality_for("series"), Classify)
+    assert (chosen.train, chosen.model) == ({"rate": 1}, {"width": 2, "dropout": 0.5})
+    assert (chosen.modality, chosen.task, chosen.split) == ({"scale": "none"}, {"label_smoothing": 0.1}, {"split_seed": 3})
+
+
+def test_a_key_that_two_places_know() -> None:
+    with pytest.raises(cr.UsageError, match=r"rate is known to train and model; write train\.rate or model\.rate"):
+        assign({"rate": 1}, ["rate"], modality_for("series"), Classify)
+
+
+def test_plain_values() -> None:
+    assert plain({"a": np.float64(1.5), "b": (1, np.array([2, 3]))}) == {"a": 1.5, "b": [1, [2, 3]]}
