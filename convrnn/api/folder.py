@@ -17,7 +17,7 @@ import yaml
 
 from convrnn.core.errors import DataError, JobError, UsageError
 from convrnn.core.files import write
-from convrnn.core.spec import read_yaml
+from convrnn.core.yaml_text import read_yaml
 
 RUNS = Path("runs")
 MEMORY = "memory"

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from convrnn.core.errors import UsageError
-from convrnn.core.spec import Record, read_yaml
+from convrnn.core.spec import Record
+from convrnn.core.yaml_text import read_yaml
 from convrnn.modality import Modality
 from convrnn.tasks import Task
 from convrnn.training import Settings

@@ -43,7 +43,7 @@ def run(
 
 def _of_run(place: Path) -> dict[str, Any]:
     from convrnn.api.records import model_summary
-    from convrnn.core.spec import read_yaml
+    from convrnn.core.yaml_text import read_yaml
     from convrnn.deploy import load
 
     model = load(place)

@@ -19,11 +19,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, TypeVar, cast, dataclass_transform, get_type_hints
 
-import yaml
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import ArgsKwargs, core_schema
 
 from convrnn.core.errors import SpecError
+from convrnn.core.yaml_text import read_yaml, write_yaml
 
 # No infinity, no NaN: neither is JSON, and NaN is not equal to itself.
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -62,7 +62,7 @@ class Record:
 
     def to_yaml(self) -> str:
         """The short form for people: defaults omitted, one entry a line."""
-        return yaml.dump(_short(self), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+        return write_yaml(_short(self))
 
     @classmethod
     def from_dict(cls, stored: object) -> Self:
@@ -168,20 +168,6 @@ def unknown_name(where: str, name: object, known: list[str]) -> SpecError:
     near = difflib.get_close_matches(str(name), known, n=1)
     remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
     return SpecError(where, f"unknown name {_shown(name)}", remedy)
-
-
-def read_yaml(text: str, where: str) -> Any:
-    """Plain values from YAML 1.2-like text: `1e-3` is a number, only true and false are booleans.
-
-    Raises:
-        SpecError: the text is not YAML; the line is named.
-    """
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
-        raise SpecError(where, f"is not YAML{line}: {getattr(error, 'problem', error)}") from error
 
 
 # ---- construction
@@ -374,43 +360,3 @@ def _record_fields(cls: type[Record]) -> dict[str, str]:
             if isinstance(part, type) and issubclass(part, Record):
                 found[name] = part.family + ("*" if several else "")
     return found
-
-
-# ---- YAML
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader with the numbers and booleans people mean, and no key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """As the base, which lets the last of two equal keys win."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(problem=f"{key.value!r} is given twice", problem_mark=key.start_mark)
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
-        return super().construct_mapping(node, deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """SafeDumper that writes a stack one layer a line."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        return super().increase_indent(flow, False)
-
-
-_FLOAT = re.compile(r"^[-+]?(?:\d[\d_]*\.?\d*(?:[eE][-+]?\d+)|\d[\d_]*\.\d*|\.\d+(?:[eE][-+]?\d+)?|\.inf|\.nan)$")
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in found
-        if tag not in {f"tag:yaml.org,2002:{kind}" for kind in ("float", "int", "bool", "timestamp")}
-    ]
-    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-# Decimal only: YAML 1.1 reads 010 as eight and 10:30, a time of day, as 630.
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][\d_]*)$"), list("-+0123456789"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
-# The writer must quote the text "1e5", which YAML 1.1 takes for text and this reader for a number.
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false|True|False)$"), list("tfTF"))

@@ -148,7 +148,7 @@ class Layer(nn.Module):
         """Raises `NotStreamable` for the innermost layer that does not stream."""
         for path, layer in reversed(list(self.walk())):
             if not layer.streams:
-                raise NotStreamable(path or self.name, "cannot stream: it needs the whole row", layer.remedy)
+                raise NotStreamable(f"{path}.{layer.name}" if path else self.name, "cannot stream: it needs the whole row", layer.remedy)
 
     def checked(self, x: Seq) -> Seq:
         """`x`, its shape compared with `in_shape` and its lengths with its frames.

@@ -130,7 +130,8 @@ class Bar:
     def epoch(self, record: Mapping[str, Any]) -> None:
         """See `Watcher.epoch`."""
         assert self._progress is not None
-        shown = record if self._progress.console.width >= WIDE else {"train": record.get("valid", record["train"])}
+        narrow = self._progress.console.width < WIDE and "valid" in record
+        shown = {"train": {}, "valid": record["valid"]} if narrow else record
         self._scores = scores(shown, self._plan.metric)
         self._show(record["epoch"], self._pace.done(record["epoch"], self._plan.steps), self._scores)
 

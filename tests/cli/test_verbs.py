@@ -41,7 +41,7 @@ def test_help_imports_nothing_heavy(root: Path) -> None:
 
 def test_the_module_is_the_command(root: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    found = subprocess.run([sys.executable, "-m", "convrnn.cli", "trian"], capture_output=True, text=True, env=environment)
+    found = subprocess.run([sys.executable, "-m", "convrnn", "trian"], capture_output=True, text=True, env=environment)
     assert (found.returncode, found.stdout) == (2, "")
     assert found.stderr.startswith("convrnn: No such command 'trian'")
 

@@ -14,7 +14,8 @@ from pydantic import Field
 
 import convrnn as cr
 from convrnn.core.errors import SpecError
-from convrnn.core.spec import Record, read_yaml, register, registered
+from convrnn.core.spec import Record, register, registered
+from convrnn.core.yaml_text import read_yaml
 from convrnn.testing.cases import CASES
 
 SPECS = {case.name: case.spec for case in CASES}

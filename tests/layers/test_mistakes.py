@@ -113,7 +113,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[InputError], str]] = {
     "streaming a bidirectional model": (
         lambda: STACK.build(3).stream(),
         NotStreamable,
-        "1.body.1: cannot stream: it needs the whole row; use bidirectional=False",
+        "1.body.1.gru: cannot stream: it needs the whole row; use bidirectional=False",
     ),
     "a chunk for a bidirectional layer": (
         lambda: STACK.build(3)(cr.Seq(X), None, False),
@@ -123,7 +123,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[InputError], str]] = {
     "streaming windows of the whole row": (
         lambda: cr.Serial(cr.Conv(4), cr.Pool(windows=3)).build(3).stream(),
         NotStreamable,
-        "1: cannot stream: it needs the whole row; use Pool(window) with a fixed window",
+        "1.pool: cannot stream: it needs the whole row; use Pool(window) with a fixed window",
     ),
     "a chunk with the wrong channels": (
         lambda: streamed().push(torch.zeros(2, 5, 4)),

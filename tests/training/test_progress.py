@@ -80,7 +80,7 @@ def test_bar(now: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     bar.close()
     shown = stream.getvalue()
     assert "something [to] know" in shown
-    assert "epoch 1/2" in shown and "loss 0.6000, accuracy 0.7000, 50 rows/s, 0:02 left" in shown and "…" not in shown
+    assert "epoch 1/2" in shown and "valid loss 0.6000, valid accuracy 0.7000, 50 rows/s, 0:02 left" in shown and "…" not in shown
 
 
 def test_quiet() -> None:

@@ -49,12 +49,32 @@ def assert_same_end(one: Path, other: Path) -> None:
     assert courses[0] == courses[1]
 
 
-def kill_and_resume(name: str, folder: Path, forks: Forks, kills: int, seconds: float, draw: random.Random) -> int:
-    """Kills a training at random moments, resumes it each time, lets the last one end; how many were killed before they were done."""
+def records(folder: Path) -> int:
+    """Lines of the history so far."""
+    path = folder / "history.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def alive(pid: int) -> bool:
+    """Whether a training still runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def kill_and_resume(name: str, folder: Path, forks: Forks, kills: int, whole: int, draw: random.Random) -> int:
+    """Kills a training at random moments, resumes it each time, lets the last one end; how many were killed before they were done.
+
+    A moment is a place in the history of `whole` records and a few milliseconds: a slow machine is killed at the same places as a fast one.
+    """
     killed = 0
-    for attempt in range(kills):
+    for attempt, place in enumerate(sorted(draw.randrange(max(1, whole * 3 // 4)) for _ in range(kills))):
         pid = forks.start(name, folder, attempt > 0, 1e-4)
-        time.sleep(draw.uniform(0, seconds))
+        while records(folder) < place and alive(pid):
+            time.sleep(0.002)
+        time.sleep(draw.uniform(0, 0.05))
         with suppress(ProcessLookupError):  # it was done before
             os.kill(pid, signal.SIGKILL)
         killed += forks.wait() == -signal.SIGKILL
@@ -63,18 +83,17 @@ def kill_and_resume(name: str, folder: Path, forks: Forks, kills: int, seconds: 
     return killed
 
 
-def uninterrupted(name: str, folder: Path, forks: Forks) -> float:
-    """Seconds that a training without mid-epoch checkpoints takes."""
-    start = time.perf_counter()
+def uninterrupted(name: str, folder: Path, forks: Forks) -> int:
+    """Records in the history of a training without mid-epoch checkpoints."""
     forks.start(name, folder, False)
     assert forks.wait() == 0
-    return time.perf_counter() - start
+    return records(folder)
 
 
 @pytest.mark.parametrize("name", ["series", "text"])
 def test_killed_and_resumed(name: str, forks: Forks, tmp_path: Path) -> None:
-    seconds = uninterrupted(name, tmp_path / "whole", forks)
-    assert kill_and_resume(name, tmp_path / "killed", forks, 4, 0.6 * seconds, random.Random(name)) > 0
+    whole = uninterrupted(name, tmp_path / "whole", forks)
+    assert kill_and_resume(name, tmp_path / "killed", forks, 4, whole, random.Random(name)) > 0
     assert_same_end(tmp_path / "whole", tmp_path / "killed")
 
 
@@ -82,8 +101,8 @@ def test_killed_and_resumed(name: str, forks: Forks, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("name", ["series", "text"])
 def test_killed_at_many_moments(name: str, seed: int, forks: Forks, tmp_path: Path) -> None:
-    seconds = uninterrupted(name, tmp_path / "whole", forks)
-    kill_and_resume(name, tmp_path / "killed", forks, 12, 0.3 * seconds, random.Random(seed))
+    whole = uninterrupted(name, tmp_path / "whole", forks)
+    assert kill_and_resume(name, tmp_path / "killed", forks, 12, whole, random.Random(seed)) > 0
     assert_same_end(tmp_path / "whole", tmp_path / "killed")
 
 
