@@ -109,10 +109,12 @@ def test_the_best_epoch_is_kept(name: str, monitor: str, folder: bool, made: Mod
 
 
 def test_the_last_epoch_is_kept_when_asked_for(made: ModuleType, change: Change) -> None:
-    one = made.series()
-    fitted = made.run(one._replace(settings=change(one.settings, keep="last", rate=0.5, epochs=8, patience=None)))
-    assert fitted.best_epoch is not None and fitted.best_epoch < 8  # with a rate that ruins the net at once
-    found = one.task.metrics(outputs(one.net, one.valid.encoded, 8, "cpu"), one.valid.targets)
+    """Watched on wrong targets, it is the worse the more was learned: the best epoch is not the last."""
+    one = made.text()
+    wrong = one.valid._replace(targets=-one.valid.targets)
+    fitted = made.run(one._replace(valid=wrong, settings=change(one.settings, keep="last", epochs=8, patience=None)))
+    assert fitted.best_epoch is not None and fitted.best_epoch < 8
+    found = one.task.metrics(outputs(one.net, wrong.encoded, 8, "cpu"), wrong.targets)
     assert found == fitted.history[-1]["valid"]
 
 
