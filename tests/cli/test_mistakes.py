@@ -95,7 +95,7 @@ def assert_one_line(said: Any, code: int, pattern: str) -> None:
     assert said.code == code, said
     assert re.fullmatch(r"convrnn: [^\n]+\n", said.err), said.err
     assert re.search(pattern, said.err.rstrip("\n")), said.err
-    assert len(said.err) <= 300
+    assert len(re.sub(r"/\S*/", "", said.err)) <= 300  # without the folders, which are as deep as whoever runs the test has them
 
 
 @pytest.mark.parametrize("typed, line", MISTAKES.values(), ids=MISTAKES)
