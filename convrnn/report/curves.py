@@ -235,7 +235,8 @@ def _converged(judged: _Curve, train: _Curve, part: str, numbers: Sequence[int])
     aside = ""
     if part == "validation" and train.smooth[start] - train.last > max(2 * FLAT * train.fall, SIGNIFICANT * train.noise):
         aside = ", while training loss went on falling"
-    sentence = f"{part.capitalize()} loss has been level since epoch {numbers[start]} (around {_loss(judged.last)}){aside}: converged."
+    done = f"{1 - FLAT:.0%} of its fall was done; {_loss(judged.last)} at the end"
+    sentence = f"{part.capitalize()} loss has been level since epoch {numbers[start]} ({done}){aside}: converged."
     return Finding("converged", numbers[start], sentence)
 
 
