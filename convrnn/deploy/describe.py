@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from convrnn.core.seq import Ids, Seq
-from convrnn.layers.base import Layer
-from convrnn.layers.combine import further
+from convrnn.layers.base import Facts, Layer, facts_of
 
 REPEATS = 5
 """Timed runs after one that is not: the median is quoted."""
@@ -23,44 +22,37 @@ class Stage(NamedTuple):
     Attributes:
         path: dotted place.
         layer: the layer.
-        ratio: frames out for a frame into the net.
-        past: frames of the net's input that an output frame reads back; None: all.
-        lookahead: and ahead; None: it answers when the row ends.
-        frames: how many come out where `ratio` is 0.
+        facts: ratio and reach from the input of the net to here.
+        frames: how many come out where the ratio is 0.
     """
 
     path: str
     layer: Layer
-    ratio: Fraction
-    past: int | None
-    lookahead: int | None
+    facts: Facts
     frames: int = 0
 
 
 def stages(net: Layer) -> list[Stage]:
     """Every layer that is not made of others, in order, with its reach measured from the input of the net."""
-    return list(_stages(net, Stage("", net, Fraction(1), 0, 0)))
+    return list(_stages(net, "", (), 0))
 
 
-def _stages(layer: Layer, at: Stage) -> Iterator[Stage]:
+def _stages(layer: Layer, path: str, before: tuple[Layer, ...], frames: int) -> Iterator[Stage]:
+    """Those in a layer at this path, behind the layers that the data went through."""
     inner = list(layer.parts())
     if not inner:
-        past, lookahead = further(at.past, layer.past, at.ratio), further(at.lookahead, layer.lookahead, at.ratio)
         if layer.name != "serial":
-            yield Stage(at.path, layer, at.ratio * layer.ratio, past, lookahead, int(layer.frames(at.frames)))
+            yield Stage(path, layer, facts_of((*before, layer)), int(layer.frames(frames)))
         return
-    here = at
     for place, part in inner:
-        start = here._replace(path=f"{at.path}.{place}" if at.path else place, layer=part)
-        yield from _stages(part, start)
+        yield from _stages(part, f"{path}.{place}" if path else place, before, frames)
         if layer.name == "serial":
-            after = (further(here.past, part.past, here.ratio), further(here.lookahead, part.lookahead, here.ratio))
-            here = Stage(at.path, part, here.ratio * part.ratio, *after, int(part.frames(here.frames)))
+            before, frames = (*before, part), int(part.frames(frames))
 
 
 def shape_text(stage: Stage) -> str:
     """`[B, T/4, 32]`: what comes out of the stage."""
-    ratio = stage.ratio
+    ratio = stage.facts.ratio
     # After pooling to a fixed number of frames, a layer gets that many whatever the length of the row.
     frames = _scaled(ratio) if ratio else str(stage.frames)
     return f"[{', '.join(['B', frames, *map(str, stage.layer.out_shape)])}]"
@@ -81,8 +73,8 @@ def layer_table(net: Layer, frames: int) -> list[dict[str, Any]]:
             "layer": repr(stage.layer.made_from) if stage.layer.made_from is not None else stage.layer.name,
             "out": shape_text(stage),
             "parameters": sum(parameter.numel() for parameter in stage.layer.parameters()),
-            "past": stage.past,
-            "lookahead": stage.lookahead,
+            "past": stage.facts.past,
+            "lookahead": stage.facts.lookahead,
             "latency_ms": milliseconds,
         }
         for stage, milliseconds in zip(found, timed, strict=True)

@@ -11,8 +11,9 @@ know yet and releases it when a row ends. Output j stands at input time `j / rat
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from math import ceil, prod
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 InShape = int | Shape | Ids
 """What goes in: channels, `(*space, channels)`, or `Ids(n)` for symbols."""
+
+Reach = tuple[int | None, int | None]
+"""First and last input frame; None: unbounded."""
 
 Last = bool | Tensor
 """Whether rows end with this chunk: for all, or bool `[B]` for each."""
@@ -75,15 +79,17 @@ class Layer(nn.Module):
         in_shape: what it takes; `Ids(n)` for symbols.
         out_shape: `(*space, C)` of its output frames.
         ratio: the slope of `frames`; 0 if the number of frames does not grow.
-        past: input frames before `j / ratio` that output j reads; None: all of them.
-        lookahead: input frames after it; None: unbounded, answers only when a row ends.
+        past: the most input frames before `j / ratio` that an output j reads, rounded up; None: all of them.
+        lookahead: the most input frames after it; None: unbounded, answers only when a row ends.
         streams: False only where the state would grow with T.
         remedy: what to use instead where `streams` is False.
+        keeps: the names of the tensors of a flat state, in order.
     """
 
     name: str = ""
     made_from: Spec | None = None
     remedy: str = ""
+    keeps: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, in_shape: Shape | Ids, out_shape: Shape) -> None:
         super().__init__()
@@ -120,9 +126,27 @@ class Layer(nn.Module):
         """Output frames that are out after n input frames of a row that goes on."""
         return n
 
+    def reads(self, j: int) -> Reach:
+        """The first and the last input frame that output frame j reads, whether there are such frames or not.
+
+        The last never falls as j grows, nor does the first: so the reach of a stack is that of its layers put one into the other.
+        """
+        return (
+            None if self.past is None else j // self.ratio - self.past,
+            None if self.lookahead is None else j // self.ratio + self.lookahead,
+        )
+
     def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
         """The state before the first frame as tensors, in the dtype and on the device of `like`."""
         return ()
+
+    def state_names(self) -> tuple[Any, ...]:
+        """The names of the state's tensors in evaluation mode, nested as `initial_state`; exported step graphs carry them."""
+        return self.keeps
+
+    def inside(self, x: Seq) -> dict[str, Tensor]:
+        """Inner values worth looking at, by the symbols of the paper: `[B, T, ...]`, from whole rows, by the readable definition."""
+        return {}
 
     def parts(self) -> Iterator[tuple[str, Layer]]:
         """The layers inside, with their place."""
@@ -210,6 +234,55 @@ def flat(in_shape: Shape | Ids) -> int:
     if len(shape) != 1:
         raise ShapeError("", f"expected frames without space, got {shape}", "put a Fold first")
     return shape[0]
+
+
+class Facts(NamedTuple):
+    """Ratio and reach of layers one after the other."""
+
+    ratio: Fraction
+    past: int | None
+    lookahead: int | None
+
+
+def reads_through(layers: Sequence[Layer], j: int) -> Reach:
+    """What output frame j of layers one after the other reads of their input."""
+    first: int | None = j
+    last: int | None = j
+    for layer in reversed(layers):
+        first = None if first is None else layer.reads(first)[0]
+        last = None if last is None else layer.reads(last)[1]
+    return first, last
+
+
+def facts_of(layers: Sequence[Layer]) -> Facts:
+    """Measured on the frames themselves, over a whole period: sums of the layers' reaches would be too large behind up-sampling."""
+    ratio = prod((layer.ratio for layer in layers), start=Fraction(1))
+    if not ratio:
+        return Facts(ratio, _past_of_row(layers), None)
+    past: int | None = 0
+    lookahead: int | None = 0
+    for j in range(prod(layer.ratio.numerator for layer in layers)):
+        first, last = reads_through(layers, j)
+        past = None if past is None or first is None else max(past, ceil(j / ratio - first))
+        lookahead = None if lookahead is None or last is None else max(lookahead, ceil(last - j / ratio))
+    return Facts(ratio, past, lookahead)
+
+
+def _past_of_row(layers: Sequence[Layer]) -> int | None:
+    """How far the one frame that stands for a row looks back from the row's end: that depends on what its layer keeps of the frames."""
+    place = next(i for i, layer in enumerate(layers) if not layer.ratio)
+    front = facts_of(layers[:place])
+    if layers[place].past is None or front.past is None or front.lookahead is None:
+        return None
+    past, enough = 0, 4 * (front.past + front.lookahead) + 8 * front.ratio.denominator
+    for n in range(enough, enough + front.ratio.denominator):
+        frames = n
+        for layer in layers[:place]:
+            frames = layer.frames(frames)
+        first, _ = reads_through(layers[:place], frames - 1)
+        assert first is not None
+        past = max(past, n - 1 - first)
+    return past
 
 
 class Framewise(Layer):

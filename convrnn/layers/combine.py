@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import field
-from fractions import Fraction
-from math import ceil, lcm
+from math import lcm
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -16,7 +15,7 @@ from convrnn.core import hold
 from convrnn.core.errors import InputError, ShapeError, SpecError
 from convrnn.core.seq import Count, Ids, Seq, Shape, State, row_lengths, tidy
 from convrnn.core.spec import register
-from convrnn.layers.base import Last, Layer, Out, Spec, dense, is_last
+from convrnn.layers.base import Last, Layer, Out, Reach, Spec, dense, facts_of, is_last, reads_through
 
 
 @register("serial")
@@ -59,10 +58,11 @@ class _Serial(Layer):
         super().__init__(in_shape, layers[-1].out_shape if layers else dense(in_shape))
         self.layers = nn.ModuleList(layers)
         self.streams = all(layer.streams for layer in layers)
-        for layer in layers:
-            self.past = further(self.past, layer.past, self.ratio)
-            self.lookahead = further(self.lookahead, layer.lookahead, self.ratio)
-            self.ratio *= layer.ratio
+        self.ratio, self.past, self.lookahead = facts_of(layers)
+
+    def reads(self, j: int) -> Reach:
+        """See `Layer.reads`."""
+        return reads_through(self._all(), j)
 
     def parts(self) -> Iterator[tuple[str, Layer]]:
         """See `Layer.parts`."""
@@ -84,6 +84,10 @@ class _Serial(Layer):
         """See `Layer.initial_state`."""
         return tuple(layer.initial_state(batch, like) for layer in self._all())
 
+    def state_names(self) -> tuple[Any, ...]:
+        """See `Layer.state_names`: under the place of each layer."""
+        return tuple(under(place, layer.state_names()) for place, layer in self.parts())
+
     def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
         """See `Layer.forward`."""
         if not len(self.layers):
@@ -98,13 +102,9 @@ class _Serial(Layer):
         return list(self.layers)  # pyright: ignore[reportReturnType]  (a ModuleList does not say of what)
 
 
-def further(reach: int | None, step: int | None, ratio: Fraction) -> int | None:
-    """Reach in input frames of a layer that reads `step` frames of a sequence slower by `ratio`."""
-    if step == 0:
-        return reach
-    if reach is None or step is None or ratio == 0:
-        return None
-    return reach + ceil(step / ratio)
+def under(place: str, names: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Nested names, each behind the place of the layer that keeps the state."""
+    return tuple(f"{place}.{name}" if isinstance(name, str) else under(place, name) for name in names)
 
 
 @register("parallel")
@@ -208,6 +208,11 @@ class _Parallel(Layer):
         slowest = torch.stack(early).amin(0)
         return [int((e - slowest).max()) for e in early]
 
+    def reads(self, j: int) -> Reach:
+        """See `Layer.reads`: what the furthest branches do."""
+        firsts, lasts = zip(*(layer.reads(j) for layer in self._all()), strict=True)
+        return None if None in firsts else min(firsts), None if None in lasts else max(lasts)
+
     def parts(self) -> Iterator[tuple[str, Layer]]:
         """See `Layer.parts`."""
         yield from zip(self.places, self._all(), strict=True)
@@ -227,6 +232,11 @@ class _Parallel(Layer):
         """See `Layer.initial_state`."""
         waiting = tuple(hold.empty(batch, size, layer.out_shape, like, 0) for size, layer in zip(self.sizes, self._all(), strict=True))
         return tuple(layer.initial_state(batch, like) for layer in self._all()), waiting if self.waits else ()
+
+    def state_names(self) -> tuple[Any, ...]:
+        """See `Layer.state_names`: under the place of each branch, the frames that wait under `waiting`."""
+        waiting = tuple((f"{place}.waiting.buffer", f"{place}.waiting.held") for place in self.places)
+        return tuple(under(place, layer.state_names()) for place, layer in self.parts()), waiting if self.waits else ()
 
     def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
         """See `Layer.forward`."""

@@ -7,7 +7,7 @@ from dataclasses import field
 from fractions import Fraction
 from functools import partial
 from math import prod
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -158,6 +158,8 @@ class Flatten(Spec):
 
 class _Flatten(Layer):
     """The state is a hold of all frames."""
+
+    keeps: ClassVar[tuple[str, ...]] = ("buffer", "held")
 
     def __init__(self, size: int, in_shape: Shape) -> None:
         super().__init__(in_shape, (size * prod(in_shape),))

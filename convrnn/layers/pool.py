@@ -246,6 +246,8 @@ class _GlobalPool(Layer):
 
 
 class _MeanPool(_GlobalPool):
+    keeps: ClassVar[tuple[str, ...]] = ("count", "sum")
+
     def start(self, batch: int, like: Tensor) -> tuple[Tensor, ...]:
         return (like.new_zeros(batch, *dense(self.in_shape)),)
 
@@ -257,6 +259,8 @@ class _MeanPool(_GlobalPool):
 
 
 class _MaxPool(_GlobalPool):
+    keeps: ClassVar[tuple[str, ...]] = ("count", "max")
+
     def start(self, batch: int, like: Tensor) -> tuple[Tensor, ...]:
         return (like.new_full((batch, *dense(self.in_shape)), float("-inf")),)
 
@@ -274,6 +278,8 @@ class _MaxPool(_GlobalPool):
 
 
 class _LastPool(_GlobalPool):
+    keeps: ClassVar[tuple[str, ...]] = ("count", "last")
+
     def __init__(self, in_shape: Shape) -> None:
         super().__init__(in_shape)
         self.past = 0
@@ -297,6 +303,8 @@ class _LastPool(_GlobalPool):
 
 class _AttentionPool(_GlobalPool):
     """Online softmax: the largest score, the sum of exponentials and of weighted frames, rescaled when the largest grows."""
+
+    keeps: ClassVar[tuple[str, ...]] = ("count", "top", "total", "weighted")
 
     def __init__(self, in_shape: Shape, size: int) -> None:
         if len(in_shape) != 1:

@@ -192,6 +192,15 @@ class _Recurrent(Layer):
         cells = (cell,) * (len(self.forward_layers) + len(self.backward_layers))
         return cells, tuple(drop.initial_state(batch, like) for drop in self._drops())
 
+    def state_names(self) -> tuple[Any, ...]:
+        """See `Layer.state_names`: `h` and `c`, numbered where layers are stacked, `back.` before those of the backward direction."""
+        names: list[tuple[str, ...]] = []
+        for i in range(self.spec.layers):
+            for direction in ("", "back.") if self.spec.bidirectional else ("",):
+                place = f"{direction}{i}." if self.spec.layers > 1 else direction
+                names.append(tuple(f"{place}{name}" for name in ("h", "c")[: self.spec.states]))
+        return tuple(names), tuple(drop.state_names() for drop in self._drops())
+
     def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
         """See `Layer.forward`. Both directions take a state too (where each begins), but only whole rows."""
         x = tidy(self.checked(x))

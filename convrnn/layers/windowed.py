@@ -22,6 +22,8 @@ from convrnn.layers.base import Last, Layer, Out, dense, is_last
 class Windowed(Layer):
     """Base of layers whose output frame is a function of a window of input frames. Subclasses give `windows`."""
 
+    keeps: ClassVar[tuple[str, ...]] = ("buffer", "held")
+
     tidies: ClassVar[bool] = True
     """False where `windows` itself masks what lies beyond the total of each row."""
 

@@ -7,8 +7,9 @@ of dropout are a function of seed, row and frame. Where a case is exempt it says
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import ceil, floor
 from typing import Any, NamedTuple
 
 import torch
@@ -79,7 +80,22 @@ def state(case: Case, seed: int, training: bool) -> None:
         compare_states(f"state, end={end}", in_chunks(net, rows, random.Random(seed), end).state, whole)
     nothing = batch_of([row[:0] for row in rows])
     like = torch.zeros((), dtype=case.dtype)
-    compare_states("initial state", net(nothing, None, False).state, net.initial_state(len(rows), like))
+    initial = net.initial_state(len(rows), like)
+    compare_states("initial state", net(nothing, None, False).state, initial)
+    names = list(_flat_names(net.state_names(), initial))
+    if len(set(names)) != len(names):
+        raise LawBroken(f"state names are not unique: {names}")
+
+
+def _flat_names(names: Any, state: State) -> Iterator[str]:
+    """The names in the order of the tensors; raises where they are nested otherwise."""
+    if isinstance(names, str) and isinstance(state, Tensor):
+        yield names
+    elif isinstance(names, tuple) and isinstance(state, tuple) and len(names) == len(state):
+        for name, part in zip(names, state, strict=True):
+            yield from _flat_names(name, part)
+    else:
+        raise LawBroken(f"state names {names!r} do not have the structure of the state")
 
 
 def gradient(case: Case, seed: int, training: bool) -> None:
@@ -138,23 +154,37 @@ def reach(case: Case, seed: int, training: bool) -> None:
     net = case.build(training)
     if isinstance(net.in_shape, Ids):
         raise LawBroken("ids cannot be NaN")
-    step = net.ratio.denominator if net.ratio else 1
-    frames = max(case.lengths) if net.ratio == 0 else (net.past or 0) + (net.lookahead or 0) + 4 * step + 3
-    (row,) = make_rows(net.in_shape, (frames,), seed, case.dtype)
+    if net.ratio:
+        sizes = [4 * net.ratio.denominator + 3 + (net.past or 0) + (net.lookahead or 0)]
+    else:
+        # How far back the frame that stands for a row looks from the row's end depends on the phase of a stride.
+        sizes = [max(case.lengths) + n for n in range(1 if net.past is None else 4)]
+    found = [_measured_reach(net, make_rows(net.in_shape, (n,), seed, case.dtype)[0]) for n in sizes]
+    _compare_reach("lookahead", net.lookahead, max(each.ahead for each in found), sizes[0] - 1)
+    _compare_reach("past", net.past, max(each.past for each in found), found[0].most)
+
+
+class _Reach(NamedTuple):
+    past: int
+    ahead: int
+    most: int
+
+
+def _measured_reach(net: Layer, row: Tensor) -> _Reach:
+    """How far back and ahead outputs read, and the most that any could have read back."""
     clean = net(Seq(row[None])).seq.values[0]
     if bool(torch.isnan(clean).any()):
         raise LawBroken("NaN without poison")
     past, ahead = 0, 0
-    for t in range(frames):
+    # A frame that stands for the whole row looks back from its end and ahead from its beginning.
+    places = [(ceil(j / net.ratio), floor(j / net.ratio)) if net.ratio else (len(row) - 1, 0) for j in range(len(clean))]
+    for t in range(len(row)):
         poisoned = row.clone()
         poisoned[t] = float("nan")
         y = net(Seq(poisoned[None])).seq.values[0]
         for j in torch.isnan(y).flatten(1).any(1).nonzero()[:, 0].tolist():
-            # A frame that stands for the whole row looks back from its end and ahead from its beginning.
-            past = max(past, (j * step if net.ratio else frames - 1) - t)
-            ahead = max(ahead, t - (j * step if net.ratio else 0))
-    _compare_reach("lookahead", net.lookahead, ahead, frames - 1)
-    _compare_reach("past", net.past, past, (len(clean) - 1) * step if net.ratio else frames - 1)
+            past, ahead = max(past, places[j][0] - t), max(ahead, t - places[j][1])
+    return _Reach(past, ahead, places[-1][0])
 
 
 def _compare_reach(what: str, declared: int | None, measured: int, most: int) -> None:

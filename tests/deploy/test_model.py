@@ -94,7 +94,7 @@ def test_stages_and_their_reach() -> None:
     """Reach is counted in frames of the input: by hand for a stride of 2, then a kernel of 5, then a pool of 2."""
     found = {stage.path: stage for stage in stages(NET.build(3))}
     assert [stage.layer.name for stage in found.values()] == ["conv", "conv", "pool", "gru", "global_pool", "linear"]
-    reach = [(stage.past, stage.lookahead) for stage in found.values()]
+    reach = [(stage.facts.past, stage.facts.lookahead) for stage in found.values()]
     assert reach[:3] == [(1, 1), (1 + 2 * 2, 1 + 2 * 2), (5, 5 + 2 * 1)]
     assert reach[3] == (None, 7)
     assert reach[5] == (None, None)
