@@ -1,8 +1,9 @@
 """The recurrences as registered operators: `convrnn::recur` and `convrnn::recur_backward`. Knows no layer.
 
-Flat fresh tensors in and out, never aliased, so that export, `torch.compile` and ONNX see one node whatever runs behind it. Forward and
-backward are two operators joined by `register_autograd`; a second derivative raises and names `use("reference")`, the differentiable loop.
-Under autocast the operators run in float32: gates saturate in half precision.
+Flat fresh tensors in and out, never aliased, so that export, `torch.compile` and ONNX see one node whatever runs behind it: the
+hand-written loops where they serve, else the reference, run once more to derive it. Forward and backward are two operators joined by
+`register_autograd`; a second derivative raises and names `use("reference")`, the differentiable loop. Under autocast the operators run in
+float32: gates saturate in half precision.
 """
 
 from __future__ import annotations
@@ -16,20 +17,29 @@ import torch
 from torch import Tensor
 
 from convrnn.core.errors import UsageError
-from convrnn.kernels import loops, reference
+from convrnn.kernels import loops, reference, scanned
+from convrnn.kernels.reference import Recurrence
 
-Backend = Literal["fast", "reference"]
+Backend = Literal["fast", "reference", "onnx"]
+_BACKENDS = ("fast", "reference", "onnx")
 _backend: ContextVar[Backend] = ContextVar("convrnn_backend", default="fast")
+
+ONNX_CELLS = ("rnn_tanh", "rnn_relu", "lstm", "lstm_coupled", "gru", "gru_before")
+"""Cells that ONNX has an operator for."""
 
 
 @contextmanager
 def use(backend: Backend) -> Iterator[None]:
-    """Inside, recurrences run on this backend: `fast`, or `reference`, the readable loop that can be differentiated any number of times.
+    """Inside, recurrences run on this backend.
 
     What `torch.compile` has traced is not asked again: there the operator is one node whatever was chosen.
+
+    Args:
+        backend: `fast`; `reference`, the readable loop that can be differentiated any number of times; or `onnx`, for graphs: what ONNX
+            has no operator for becomes a scan.
     """
-    if backend not in ("fast", "reference"):
-        raise UsageError("kernels.use", f"expected 'fast' or 'reference', got {backend!r}")
+    if backend not in _BACKENDS:
+        raise UsageError("kernels.use", f"expected 'fast', 'reference' or 'onnx', got {backend!r}")
     token = _backend.set(backend)
     try:
         yield
@@ -37,29 +47,32 @@ def use(backend: Backend) -> Iterator[None]:
         _backend.reset(token)
 
 
-def recur(
-    cell: str,
-    x: Tensor,
-    lengths: Tensor | None,
-    w_x: Tensor | None,
-    w_h: Tensor,
-    b: Tensor | None,
-    b_h: Tensor | None,
-    state: Tensor,
-    reverse: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """A recurrence over whole rows, see `reference.recur` for the arguments.
+def chosen() -> Backend:
+    """The backend in use; `fast` in traced code, where dynamo cannot read a context variable and would break the graph."""
+    return "fast" if torch.compiler.is_dynamo_compiling() else _backend.get()
+
+
+def recur(r: Recurrence) -> tuple[Tensor, Tensor]:
+    """A recurrence over whole rows.
 
     Returns:
-        h of every frame `[B, T, H]`, zero beyond `lengths`, and the state after each row's last frame `[S, B, H]`.
+        h of every frame `[B, T, *space, P]`, zero beyond `lengths`, and the state after each row's last frame `[B, *space, K]`.
     """
-    # Dynamo cannot read a context variable, and would break the graph here.
-    if not torch.compiler.is_dynamo_compiling() and _backend.get() == "reference":
-        return reference.recur(cell, x, lengths, w_x, w_h, b, b_h, state, reverse)
-    inputs = (x, w_x, w_h, b, b_h, state)
-    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs)
-    y, final, _ = _recur(cell, x, lengths, w_x, w_h, b, b_h, state, reverse, save)
+    match chosen():
+        case "reference":
+            return reference.recur(r)
+        case "onnx" if not has_onnx_operator(r):
+            return scanned.recur(r)
+    cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse = r
+    save = torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in r)
+    y, final, _ = _recur(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse, save)
     return y, final
+
+
+def has_onnx_operator(r: Recurrence) -> bool:
+    """Whether it is one RNN, LSTM or GRU node of ONNX."""
+    plain = r.proj is None and r.drop is None and r.zone is None
+    return r.cell in ONNX_CELLS and r.w_x is not None and r.w_h.dim() == 2 and plain
 
 
 @torch.library.custom_op("convrnn::recur", mutates_args=())
@@ -70,12 +83,20 @@ def _recur(
     w_x: Tensor | None,
     w_h: Tensor,
     b: Tensor | None,
-    b_h: Tensor | None,
     state: Tensor,
+    b_h: Tensor | None,
+    peep: Tensor | None,
+    proj: Tensor | None,
+    drop: Tensor | None,
+    zone: Tensor | None,
     reverse: bool,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return loops.forward(cell, x, lengths, w_x, w_h, b, b_h, state, reverse, save)
+    r = Recurrence(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse)
+    if loops.serves(r):
+        return loops.forward(r, save)
+    y, final = reference.recur(r)
+    return y.contiguous(), final.clone(memory_format=torch.contiguous_format), x.new_empty(0)
 
 
 @_recur.register_fake
@@ -86,14 +107,20 @@ def _recur_fake(
     w_x: Tensor | None,
     w_h: Tensor,
     b: Tensor | None,
-    b_h: Tensor | None,
     state: Tensor,
+    b_h: Tensor | None,
+    peep: Tensor | None,
+    proj: Tensor | None,
+    drop: Tensor | None,
+    zone: Tensor | None,
     reverse: bool,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    batch, frames, units = x.shape[0], x.shape[1], w_h.shape[1]
-    saved = x.new_empty(frames if save else 0, batch, loops.LOOPS[cell].saved * units)
-    return x.new_empty(batch, frames, units), torch.empty_like(state, memory_format=torch.contiguous_format), saved
+    r = Recurrence(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse)
+    batch, frames = x.shape[0], x.shape[1]
+    kept = (frames if save else 0, batch, loops.LOOPS[cell].saved * w_h.shape[1]) if loops.serves(r) else (0,)
+    y = x.new_empty(batch, frames, *state.shape[1:-1], r.width)
+    return y, torch.empty_like(state, memory_format=torch.contiguous_format), x.new_empty(kept)
 
 
 @torch.library.custom_op("convrnn::recur_backward", mutates_args=())
@@ -103,17 +130,22 @@ def _recur_backward(
     lengths: Tensor | None,
     w_x: Tensor | None,
     w_h: Tensor,
-    has_b: bool,
-    has_b_h: bool,
+    b: Tensor | None,
     state: Tensor,
+    b_h: Tensor | None,
+    peep: Tensor | None,
+    proj: Tensor | None,
+    drop: Tensor | None,
+    zone: Tensor | None,
     reverse: bool,
     y: Tensor,
     saved: Tensor,
     dy: Tensor,
     dfinal: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    dx, dw_x, dw_h, db, db_h, dstate = loops.backward(cell, x, lengths, w_x, w_h, has_b, has_b_h, state, reverse, y, saved, dy, dfinal)
-    return dx, dw_x, dw_h, db, db_h, dstate
+) -> list[Tensor]:
+    r = Recurrence(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse)
+    found = loops.backward(r, y, saved, dy, dfinal) if loops.serves(r) else _derived(r, dy, dfinal)
+    return [found[name] for name in _present(r)]
 
 
 @_recur_backward.register_fake
@@ -123,43 +155,58 @@ def _recur_backward_fake(
     lengths: Tensor | None,
     w_x: Tensor | None,
     w_h: Tensor,
-    has_b: bool,
-    has_b_h: bool,
+    b: Tensor | None,
     state: Tensor,
+    b_h: Tensor | None,
+    peep: Tensor | None,
+    proj: Tensor | None,
+    drop: Tensor | None,
+    zone: Tensor | None,
     reverse: bool,
     y: Tensor,
     saved: Tensor,
     dy: Tensor,
     dfinal: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    gates, units = w_h.shape
-    return (
-        x.new_empty(x.shape),
-        x.new_empty(w_x.shape) if w_x is not None else x.new_empty(0),
-        w_h.new_empty(w_h.shape),
-        x.new_empty(gates if has_b else 0),
-        x.new_empty(units if has_b_h else 0),
-        state.new_empty(state.shape),
-    )
+) -> list[Tensor]:
+    r = Recurrence(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse)
+    return [getattr(r, name).new_empty(getattr(r, name).shape) for name in _present(r)]
+
+
+def _present(r: Recurrence) -> list[str]:
+    """The tensors that a gradient is for, in order."""
+    return [name for name in Recurrence._fields if name not in ("cell", "lengths", "reverse") and getattr(r, name) is not None]
+
+
+def _derived(r: Recurrence, dy: Tensor, dfinal: Tensor) -> dict[str, Tensor]:
+    """The gradients of the reference, run once more and recorded."""
+    names = _present(r)
+    # Inside an operator autograd is switched off twice: the mode, and the dispatch key that records.
+    with torch._C._SetExcludeDispatchKeyGuard(torch._C.DispatchKey.AutogradFunctionality, False), torch.enable_grad():
+        leaves = [getattr(r, name).detach().requires_grad_() for name in names]
+        outputs = reference.recur(r._replace(**dict(zip(names, leaves, strict=True))))
+        # Over no frames, y is a new tensor of nothing, without a history.
+        known = [(output, given) for output, given in zip(outputs, (dy, dfinal), strict=True) if output.requires_grad]
+        heads, tails = zip(*known, strict=True)
+        found = torch.autograd.grad(heads, leaves, tails, allow_unused=True, materialize_grads=True)
+    # Fresh ones: of no frames, the gradient of the state is `dfinal` itself.
+    return {name: each.detach().clone(memory_format=torch.contiguous_format) for name, each in zip(names, found, strict=True)}
 
 
 def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    cell, x, lengths, w_x, w_h, b, b_h, state, reverse, _ = inputs
+    r = Recurrence(*inputs[:-1])
     # Else every backward pass would fill zeros for the gradient of `saved`, the largest of the outputs.
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(x, lengths, w_x, w_h, state, output[0], output[2])
-    ctx.cell, ctx.reverse, ctx.has_b, ctx.has_b_h = cell, reverse, b is not None, b_h is not None
+    ctx.save_for_backward(*(each for each in r if isinstance(each, Tensor) or each is None), output[0], output[2])
+    ctx.cell, ctx.reverse = r.cell, r.reverse
 
 
 def _backward(ctx: Any, dy: Tensor | None, dfinal: Tensor | None, dsaved: Tensor | None) -> tuple[Any, ...]:
-    x, lengths, w_x, w_h, state, y, saved = ctx.saved_tensors
+    *tensors, y, saved = ctx.saved_tensors
+    r = Recurrence._make((ctx.cell, *tensors, ctx.reverse))
     dy = torch.zeros_like(y) if dy is None else dy
-    dfinal = torch.zeros_like(state) if dfinal is None else dfinal
-    dx, dw_x, dw_h, db, db_h, dstate = _recur_backward(
-        ctx.cell, x, lengths, w_x, w_h, ctx.has_b, ctx.has_b_h, state, ctx.reverse, y, saved, dy, dfinal
-    )
-    absent = (None if w_x is None else dw_x, dw_h, db if ctx.has_b else None, db_h if ctx.has_b_h else None)
-    return None, dx, None, *absent, dstate, None, None
+    dfinal = torch.zeros_like(r.state) if dfinal is None else dfinal
+    found = dict(zip(_present(r), _recur_backward(*r, y, saved, dy, dfinal), strict=True))
+    return (*(found.get(name) for name in Recurrence._fields), None)
 
 
 def _no_second_derivative(ctx: Any, *gradients: Tensor | None) -> None:

@@ -12,8 +12,9 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from convrnn.kernels.reference import Recurrence
 
 
 class Plan(NamedTuple):
@@ -225,99 +226,66 @@ class _GRUBefore(Loop):
 LOOPS: dict[str, Loop] = {"rnn_tanh": _Tanh(), "rnn_relu": _Relu(), "lstm": _LSTM(), "gru": _GRU(), "gru_before": _GRUBefore()}
 
 
-def forward(
-    cell: str,
-    x: Tensor,
-    lengths: Tensor | None,
-    w_x: Tensor | None,
-    w_h: Tensor,
-    b: Tensor | None,
-    b_h: Tensor | None,
-    state: Tensor,
-    reverse: bool,
-    save: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def serves(r: Recurrence) -> bool:
+    """Whether the loops here know this recurrence: a cell of theirs, a matrix, and none of the options."""
+    return r.cell in LOOPS and r.w_h.dim() == 2 and r.peep is None and r.proj is None and r.drop is None and r.zone is None
+
+
+def forward(r: Recurrence, save: bool) -> tuple[Tensor, Tensor, Tensor]:
     """As `reference.recur`, and what backward needs `[T, B, K]` (empty unless `save`), in the order of the plan."""
-    loop = LOOPS[cell]
-    batch, frames = x.shape[:2]
-    units = w_h.shape[1]
-    order = plan(batch, frames, lengths, reverse)
-    gates = F.linear(x, w_x, b) if w_x is not None else x if b is None else x + b
-    gates_TBG = _sorted(gates, order.rows, 0).transpose(0, 1)
-    now = list(_sorted(state, order.rows, 1).clone().unbind())
+    loop = LOOPS[r.cell]
+    batch, frames = r.x.shape[:2]
+    units = r.w_h.shape[1]
+    order = plan(batch, frames, r.lengths, r.reverse)
+    gates_TBG = _sorted(r.input_part(), order.rows).transpose(0, 1)
+    now = [part.clone() for part in _sorted(r.state, order.rows).split(units, dim=1)]
     # Frames of no row are read by the products over all frames, so they hold zeros.
-    make = x.new_empty if lengths is None else x.new_zeros
+    make = r.x.new_empty if r.lengths is None else r.x.new_zeros
     y_TBH = make(frames, batch, units)
     saved_TBK = make(frames if save else 0, batch, loop.saved * units)
-    w = w_h.t()
+    w = r.w_h.t()
     for t, alive in order.steps:
         slot = saved_TBK[t, :alive] if save and loop.saved else None
-        new = loop.forward(gates_TBG[t, :alive], tuple(s[:alive] for s in now), w, b_h, slot)
+        new = loop.forward(gates_TBG[t, :alive], tuple(s[:alive] for s in now), w, r.b_h, slot)
         y_TBH[t, :alive] = new[0]
         for s, n in zip(now, new, strict=True):
             s[:alive] = n
-    final = torch.stack([_sorted(s, order.back, 0) for s in now])
-    return _sorted(y_TBH.transpose(0, 1), order.back, 0).contiguous(), final, saved_TBK
+    final = _sorted(torch.cat(now, 1), order.back)
+    return _sorted(y_TBH.transpose(0, 1), order.back).contiguous(), final, saved_TBK
 
 
-class Gradients(NamedTuple):
-    """In the order of the inputs; those of absent inputs are empty."""
-
-    x: Tensor
-    w_x: Tensor
-    w_h: Tensor
-    b: Tensor
-    b_h: Tensor
-    state: Tensor
-
-
-def backward(
-    cell: str,
-    x: Tensor,
-    lengths: Tensor | None,
-    w_x: Tensor | None,
-    w_h: Tensor,
-    has_b: bool,
-    has_b_h: bool,
-    state: Tensor,
-    reverse: bool,
-    y: Tensor,
-    saved_TBK: Tensor,
-    dy: Tensor,
-    dfinal: Tensor,
-) -> Gradients:
-    """Gradients of every input of `forward`."""
-    loop = LOOPS[cell]
+def backward(r: Recurrence, y: Tensor, saved_TBK: Tensor, dy: Tensor, dfinal: Tensor) -> dict[str, Tensor]:
+    """Gradients of every input of `forward` that is there, by name."""
+    loop = LOOPS[r.cell]
     batch, frames, units = y.shape
-    order = plan(batch, frames, lengths, reverse)
-    first = _sorted(state, order.rows, 1)
-    y_TBH, dy_TBH = (_sorted(v, order.rows, 0).transpose(0, 1) for v in (y, dy))
-    dnow = list(_sorted(dfinal, order.rows, 1).clone().unbind())
+    order = plan(batch, frames, r.lengths, r.reverse)
+    first = _sorted(r.state, order.rows).split(units, dim=1)
+    y_TBH, dy_TBH = (_sorted(v, order.rows).transpose(0, 1) for v in (y, dy))
+    dnow = [part.clone() for part in _sorted(dfinal, order.rows).split(units, dim=1)]
     old_TBH = _before(y_TBH, first[0], order.steps)
     dgates_TBG = y.new_zeros(frames, batch, loop.gates * units)
-    shared = cell != "gru"
-    dh_gates_TBG = dgates_TBG if shared else torch.zeros_like(dgates_TBG)
+    dh_gates_TBG = torch.zeros_like(dgates_TBG) if r.cell == "gru" else dgates_TBG
     old_c_TBH = _before(saved_TBK[..., 4 * units :], first[1], order.steps) if loop.states == 2 else None
     for t, alive in reversed(order.steps):
         dnow[0][:alive] += dy_TBH[t, :alive]
         old = (old_TBH[t, :alive],) if old_c_TBH is None else (old_TBH[t, :alive], old_c_TBH[t, :alive])
         slot = saved_TBK[t, :alive] if loop.saved else saved_TBK
         new = loop.backward(
-            tuple(d[:alive] for d in dnow), y_TBH[t, :alive], old, slot, w_h, dgates_TBG[t, :alive], dh_gates_TBG[t, :alive]
+            tuple(d[:alive] for d in dnow), y_TBH[t, :alive], old, slot, r.w_h, dgates_TBG[t, :alive], dh_gates_TBG[t, :alive]
         )
         for d, n in zip(dnow, new, strict=True):
             d[:alive] = n
-    dw_h = _weight_gradient(cell, dh_gates_TBG, old_TBH, saved_TBK)
-    dgates = _sorted(dgates_TBG.transpose(0, 1), order.back, 0).contiguous()
+    dgates = _sorted(dgates_TBG.transpose(0, 1), order.back).contiguous()
     flat_dgates = dgates.reshape(-1, dgates.shape[-1])
-    return Gradients(
-        dgates @ w_x if w_x is not None else dgates,
-        flat_dgates.t() @ x.reshape(-1, x.shape[-1]) if w_x is not None else y.new_empty(0),
-        dw_h,
-        flat_dgates.sum(0) if has_b else y.new_empty(0),
-        dh_gates_TBG[..., 2 * units :].sum((0, 1)) if has_b_h else y.new_empty(0),
-        torch.stack([_sorted(d, order.back, 0) for d in dnow]),
-    )
+    found = {"w_h": _weight_gradient(r.cell, dh_gates_TBG, old_TBH, saved_TBK), "state": _sorted(torch.cat(dnow, 1), order.back)}
+    found["x"] = dgates if r.w_x is None else dgates @ r.w_x
+    if r.w_x is not None:
+        found["w_x"] = flat_dgates.t() @ r.x.reshape(-1, r.x.shape[-1])
+    if r.b is not None:
+        found["b"] = flat_dgates.sum(0)
+    if r.b_h is not None:
+        found["b_h"] = dh_gates_TBG[..., 2 * units :].sum((0, 1))
+    return found
 
 
 def _weight_gradient(cell: str, dgates_TBG: Tensor, old_TBH: Tensor, saved_TBK: Tensor) -> Tensor:
@@ -343,5 +311,5 @@ def _before(values_TBH: Tensor, first_BH: Tensor, steps: list[tuple[int, int]]) 
     return out
 
 
-def _sorted(values: Tensor, rows: Tensor | None, axis: int) -> Tensor:
-    return values if rows is None else values.index_select(axis, rows)
+def _sorted(values: Tensor, rows: Tensor | None) -> Tensor:
+    return values if rows is None else values.index_select(0, rows)

@@ -92,6 +92,11 @@ def keep_mask_reference(seed: Tensor, clock: Tensor, frames: int, channels: int,
     return torch.where(top_BTC < _threshold(keep), kept, dropped)
 
 
+def nth_seed(seed: Tensor, n: Tensor) -> Tensor:
+    """The n-th number of SplitMix64 begun at `seed`, entry by entry, both int64: seeds as unlike as fresh ones."""
+    return _mix(seed + n * _GOLDEN)
+
+
 @torch.library.custom_op("convrnn::keep_mask", mutates_args=())
 def _keep_mask(seed: Tensor, clock: Tensor, frames: int, channels: int, keep: float, dtype: torch.dtype) -> Tensor:
     """The operator that export and compile see as one node; chooses between compiled and reference when it runs."""

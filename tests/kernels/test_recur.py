@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import product
-from typing import NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
 
 from convrnn.core.errors import UsageError
-from convrnn.kernels import dispatch, loops, reference
+from convrnn.kernels import dispatch, reference, scanned
+from convrnn.kernels.reference import Recurrence
 
-CELLS = sorted(reference.STEPS)
 SIZES = {
     # B, T, C, H, lengths
     "plain": (3, 5, 2, 4, None),
@@ -25,38 +24,39 @@ SIZES = {
     "one-row": (1, 63, 1, 1, (41,)),
     "one-channel": (3, 4, 1, 2, (2, 4, 4)),
 }
+CELLS = sorted(reference.CELLS)
+OPTIONS = {
+    # what only the reference knows: it runs behind the operator too
+    "peep": ("lstm", "peep"),
+    "peep-coupled": ("lstm_coupled", "peep"),
+    "proj": ("lstm", "proj"),
+    "all": ("lstm", "peep", "proj", "drop", "zone"),
+    "drop": ("gru", "drop"),
+    "drop-before": ("gru_before", "drop"),
+    "zone": ("rnn_relu", "zone"),
+    "element-wise": ("rnn_tanh", "vector"),
+    "conv-1d": ("lstm", "conv1"),
+    "conv-2d": ("gru_before", "conv2"),
+    "conv-1d-peep": ("lstm", "conv1", "peep"),
+}
 
 
-class Inputs(NamedTuple):
-    """In the order of `recur`."""
-
-    cell: str
-    x: Tensor
-    lengths: Tensor | None
-    w_x: Tensor | None
-    w_h: Tensor
-    b: Tensor | None
-    b_h: Tensor | None
-    state: Tensor
-    reverse: bool
-
-    def leaves(self) -> list[Tensor]:
-        return [t for t in (self.x, self.w_x, self.w_h, self.b, self.b_h, self.state) if t is not None]
-
-    def having(self, leaves: Iterable[Tensor]) -> Inputs:
-        """The same with other tensors, in the order of `leaves`."""
-        others = iter(leaves)
-        x, w_x, w_h, b, b_h, state = (
-            None if t is None else next(others) for t in (self.x, self.w_x, self.w_h, self.b, self.b_h, self.state)
-        )
-        assert x is not None and w_h is not None and state is not None
-        return Inputs(self.cell, x, self.lengths, w_x, w_h, b, b_h, state, self.reverse)
-
-    def detached(self) -> Inputs:
-        return self.having(t.detach() for t in self.leaves())
+def leaves_of(r: Recurrence) -> list[Tensor]:
+    return [getattr(r, name) for name in TENSORS if getattr(r, name) is not None]
 
 
-def inputs(cell: str, size: str, reverse: bool = False, products: bool = True, biased: bool = True) -> Inputs:
+TENSORS = ("x", "w_x", "w_h", "b", "state", "b_h", "peep", "proj", "drop", "zone")
+
+
+def having(r: Recurrence, leaves: Iterable[Tensor]) -> Recurrence:
+    """The same with other tensors, in the order of `leaves_of`."""
+    present = [name for name in TENSORS if getattr(r, name) is not None]
+    return r._replace(**dict(zip(present, leaves, strict=True)))
+
+
+def inputs(
+    cell: str, size: str, reverse: bool = False, products: bool = True, biased: bool = True, options: tuple[str, ...] = ()
+) -> Recurrence:
     """Random, NaN nowhere (the layer has tidied), zero beyond the lengths; `products=False`: the gates' inputs ready-made, no `w_x`."""
     batch, frames, channels, units, lengths = SIZES[size]
     generator = torch.Generator().manual_seed(11)
@@ -64,31 +64,51 @@ def inputs(cell: str, size: str, reverse: bool = False, products: bool = True, b
     def make(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-    gates = loops.LOOPS[cell].gates * units
+    equations = reference.CELLS[cell]
+    gates = len(equations.gates) * units
     counts = None if lengths is None else torch.tensor(lengths)
-    x = make(batch, frames, channels if products else gates)
+    space = {"conv1": (4,), "conv2": (3, 2)}.get(options[0] if options else "", ())
+    products = products and not space
+    width = 2 if "proj" in options else units
+    x = make(batch, frames, *space, channels if products else gates)
     if counts is not None:
-        x = torch.where((torch.arange(frames) < counts[:, None])[..., None], x, 0.0)
-    made = Inputs(
+        x = torch.where((torch.arange(frames) < counts[:, None]).reshape(batch, frames, *(1,) * (x.dim() - 2)), x, 0.0)
+    kernel = {"conv1": (3,), "conv2": (2, 3)}.get(options[0] if options else "", ())
+    total = width + (units if len(equations.states) == 2 else 0)
+    made = Recurrence(
         cell,
         x,
         counts,
         make(gates, channels) if products else None,
-        make(gates, units) / units**0.5,
+        make(units) if "vector" in options else make(gates, width, *kernel) / units**0.5,
         make(gates) if biased else None,
+        make(batch, *space, total),
         make(units) if biased and cell == "gru" else None,
-        make(loops.LOOPS[cell].states, batch, units),
+        make(len(equations.gates) - 1, *space, units) if "peep" in options else None,
+        make(width, units) if "proj" in options else None,
+        make(batch, width) if "drop" in options else None,
+        torch.rand(batch, frames, total, generator=generator, dtype=torch.float64) if "zone" in options else None,
         reverse,
     )
-    for leaf in made.leaves():
+    for leaf in leaves_of(made):
         leaf.requires_grad_()
     return made
 
 
-def gradients(outputs: tuple[Tensor, Tensor], given: Inputs) -> list[Tensor]:
+def detached(r: Recurrence) -> Recurrence:
+    return having(r, (t.detach() for t in leaves_of(r)))
+
+
+def gradients(outputs: tuple[Tensor, Tensor], given: Recurrence) -> list[Tensor]:
     generator = torch.Generator().manual_seed(12)
     loss = torch.stack([(y * torch.randn(y.shape, generator=generator, dtype=y.dtype)).sum() for y in outputs]).sum()
-    return list(torch.autograd.grad(loss, given.leaves(), allow_unused=True, materialize_grads=True))
+    return list(torch.autograd.grad(loss, leaves_of(given), allow_unused=True, materialize_grads=True))
+
+
+def compare(got: tuple[Tensor, Tensor], want: tuple[Tensor, Tensor], given: Recurrence) -> None:
+    for a, b in zip((*got, *gradients(got, given)), (*want, *gradients(want, given)), strict=True):
+        assert a.shape == b.shape
+        assert torch.allclose(a, b, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
@@ -98,18 +118,62 @@ def test_fast_equals_reference(cell: str, size: str, reverse: bool) -> None:
     """Values, final state and the gradient of every input, with every combination of optional weights."""
     for products, biased in product((True, False), (True, False)):
         given = inputs(cell, size, reverse, products, biased)
-        got = dispatch.recur(*given)
-        want = reference.recur(*given)
-        for a, b in zip((*got, *gradients(got, given)), (*want, *gradients(want, given)), strict=True):
-            assert a.shape == b.shape
-            assert torch.allclose(a, b, rtol=1e-10, atol=1e-10)
+        compare(dispatch.recur(given), reference.recur(given), given)
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
+@pytest.mark.parametrize("size", ["plain", "ragged", "no-frames-ragged", "one-row"])
+@pytest.mark.parametrize("option", OPTIONS)
+def test_options_equal_reference(option: str, size: str, reverse: bool) -> None:
+    cell, *options = OPTIONS[option]
+    given = inputs(cell, size, reverse, options=tuple(options))
+    compare(dispatch.recur(given), reference.recur(given), given)
+
+
+# Torch traces each of them anew, half a second: everything on ragged rows, one option at every size, the rest with --full.
+SCANS = [
+    pytest.param(option, size, reverse, marks=[] if (size == "ragged" and not reverse) or option == "all" else pytest.mark.full)
+    for option, size, reverse in product([*OPTIONS, *CELLS], ["plain", "ragged", "no-frames-ragged"], [False, True])
+]
+
+
+@pytest.mark.parametrize(("option", "size", "reverse"), SCANS)
+def test_the_scan_equals_the_reference(option: str, size: str, reverse: bool) -> None:
+    """What exporters see in place of the operator."""
+    cell, *options = OPTIONS.get(option, (option,))
+    given = detached(inputs(cell, size, reverse, products=False, options=tuple(options)))
+    for a, b in zip(scanned.recur(given), reference.recur(given), strict=True):
+        assert a.shape == b.shape
+        assert torch.allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_the_trace_names_what_the_step_names(option: str) -> None:
+    cell, *options = OPTIONS[option]
+    given = inputs(cell, "ragged", reverse=True, options=tuple(options))
+    values, last = reference.trace(given)
+    y, final = reference.recur(given)
+    assert set(values) >= {*reference.CELLS[cell].gates, *reference.CELLS[cell].states}
+    assert torch.equal(values["h"], y) and torch.equal(last, final)
+    nothing, last = reference.trace(detached(inputs(cell, "no-frames-ragged", options=tuple(options))))
+    assert set(nothing) == set(values) and all(value.shape[1] == 0 for value in nothing.values())
+
+
+@pytest.mark.parametrize("option", ["all", "conv-2d"])
+def test_the_operator_with_options_is_sound(option: str) -> None:
+    cell, *options = OPTIONS[option]
+    given = inputs(cell, "ragged", options=tuple(options))
+    torch.library.opcheck(torch.ops.convrnn.recur.default, (*given, True))
+    given = detached(given)
+    y, final, saved = torch.ops.convrnn.recur.default(*given, True)
+    torch.library.opcheck(torch.ops.convrnn.recur_backward.default, (*given, y, saved, torch.ones_like(y), torch.ones_like(final)))
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_state_of_an_empty_row_is_the_one_it_came_with(cell: str) -> None:
     given = inputs(cell, "ragged")
-    y, final = dispatch.recur(*given)
-    assert torch.equal(final[:, 1], given.state[:, 1])
+    y, final = dispatch.recur(given)
+    assert torch.equal(final[1], given.state[1])
     assert not y[1].any() and not y[2, 3:].any()
 
 
@@ -125,18 +189,14 @@ def test_the_operator_is_sound(cell: str, size: str) -> None:
     """Schema, fake tensors, autograd registration, aliasing and AOT dispatch, as `torch.library.opcheck` tells."""
     given = inputs(cell, size)
     torch.library.opcheck(torch.ops.convrnn.recur.default, (*given, True))
-    torch.library.opcheck(torch.ops.convrnn.recur.default, (*given.detached(), False))
+    torch.library.opcheck(torch.ops.convrnn.recur.default, (*detached(given), False))
 
 
 @pytest.mark.parametrize(("cell", "size"), OPERATORS)
 def test_the_backward_operator_is_sound(cell: str, size: str) -> None:
-    given = inputs(cell, size, reverse=True)
-    _, x, lengths, w_x, w_h, _, b_h, state, _ = given.detached()
+    given = detached(inputs(cell, size, reverse=True))
     y, final, saved = torch.ops.convrnn.recur.default(*given, True)
-    arguments = (cell, x, lengths, w_x, w_h, True, b_h is not None, state, True, y.detach(), saved.detach())
-    torch.library.opcheck(
-        torch.ops.convrnn.recur_backward.default, (*arguments, torch.ones_like(y).detach(), torch.ones_like(final).detach())
-    )
+    torch.library.opcheck(torch.ops.convrnn.recur_backward.default, (*given, y, saved, torch.ones_like(y), torch.ones_like(final)))
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -144,14 +204,14 @@ def test_gradcheck(cell: str) -> None:
     given = inputs(cell, "ragged")
 
     def answer(*leaves: Tensor) -> tuple[Tensor, Tensor]:
-        return dispatch.recur(*given.having(leaves))
+        return dispatch.recur(having(given, leaves))
 
-    assert torch.autograd.gradcheck(answer, given.leaves(), fast_mode=True)
+    assert torch.autograd.gradcheck(answer, leaves_of(given), fast_mode=True)
 
 
 def test_a_second_derivative_names_the_way_out() -> None:
     given = inputs("gru", "plain")
-    y, _ = dispatch.recur(*given)
+    y, _ = dispatch.recur(given)
     (first,) = torch.autograd.grad(y.square().sum(), given.x, create_graph=True)
     with pytest.raises(UsageError) as raised:
         torch.autograd.grad(first.sum(), given.x)
@@ -162,7 +222,7 @@ def test_a_second_derivative_names_the_way_out() -> None:
 def test_the_reference_can_be_derived_twice(cell: str) -> None:
     given = inputs(cell, "plain")
     with dispatch.use("reference"):
-        y, _ = dispatch.recur(*given)
+        y, _ = dispatch.recur(given)
     (first,) = torch.autograd.grad(y.square().sum(), given.w_h, create_graph=True)
     (second,) = torch.autograd.grad(first.square().sum(), given.state)
     assert bool(second.any())
@@ -171,24 +231,24 @@ def test_the_reference_can_be_derived_twice(cell: str) -> None:
 def test_use_is_undone_and_checks_its_name() -> None:
     with pytest.raises(UsageError) as raised, dispatch.use("cuda"):  # pyright: ignore[reportArgumentType]  (what a user may type)
         pass
-    assert str(raised.value) == "kernels.use: expected 'fast' or 'reference', got 'cuda'"
+    assert str(raised.value) == "kernels.use: expected 'fast', 'reference' or 'onnx', got 'cuda'"
     given = inputs("gru", "plain")
     with dispatch.use("reference"):
         pass
-    assert dispatch.recur(*given)[0].grad_fn is not None
-    assert "recur" in type(dispatch.recur(*given)[0].grad_fn).__name__.lower()
+    assert dispatch.recur(given)[0].grad_fn is not None
+    assert "recur" in type(dispatch.recur(given)[0].grad_fn).__name__.lower()
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_autocast_runs_in_float32(cell: str) -> None:
     """Gates saturate in half precision: the answer is that of float32, to its last bit."""
     given = inputs(cell, "ragged")
-    given = given.having(t.detach().float() for t in given.leaves())
-    want = dispatch.recur(*given)
+    given = having(given, (t.detach().float() for t in leaves_of(given)))
+    want = dispatch.recur(given)
     half = given._replace(x=given.x.bfloat16())
-    exact = dispatch.recur(*given._replace(x=half.x.float()))
+    exact = dispatch.recur(given._replace(x=half.x.float()))
     with torch.autocast("cpu", torch.bfloat16):
-        got, rounded = dispatch.recur(*given), dispatch.recur(*half)
+        got, rounded = dispatch.recur(given), dispatch.recur(half)
     for a, b in zip((*got, *rounded), (*want, *exact), strict=True):
         assert a.dtype == torch.float32
         assert torch.equal(a, b)
@@ -207,6 +267,6 @@ def test_compile_sees_one_node(cell: str) -> None:
     """No graph break, and the gradients of the eager operator."""
     given = inputs(cell, "ragged")
     compiled = torch.compile(dispatch.recur, backend="aot_eager", fullgraph=True)
-    got, want = compiled(*given), dispatch.recur(*given)
+    got, want = compiled(given), dispatch.recur(given)
     for a, b in zip((*got, *gradients(got, given)), (*want, *gradients(want, given)), strict=True):
         assert torch.equal(a, b)
