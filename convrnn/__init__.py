@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "convrnn.api.estimators": ("Classifier", "Regressor"),
+    "convrnn.api.looking": ("picture",),
     "convrnn.api.runs": ("Run", "evaluate", "predict", "resume", "train"),
     "convrnn.core.errors": (
         "ConvrnnError",
@@ -26,16 +27,29 @@ _HOMES = {
     ),
     "convrnn.core.seq": ("Ids", "Seq"),
     "convrnn.deploy.model": ("Model", "load"),
+    "convrnn.layers.attend": ("Attend",),
     "convrnn.layers.base": ("Layer", "Out", "Spec"),
+    "convrnn.layers.blocks": ("DenseBlock", "FiLM", "Highway", "Repeat"),
+    "convrnn.layers.both_ways": ("BothWays",),
     "convrnn.layers.combine": ("Parallel", "Residual", "Serial"),
     "convrnn.layers.conv": ("Conv",),
+    "convrnn.layers.convrecurrent": ("ConvGRU", "ConvLSTM", "ConvRNN"),
     "convrnn.layers.dropout": ("Dropout",),
     "convrnn.layers.embed": ("Embedding",),
     "convrnn.layers.framewise": ("Activation", "Flatten", "Fold", "Linear"),
-    "convrnn.layers.norm": ("BatchNorm", "LayerNorm"),
-    "convrnn.layers.pool": ("GlobalPool", "Pool"),
-    "convrnn.layers.recurrent": ("GRU", "LSTM", "RNN"),
+    "convrnn.layers.gated": ("GLU", "Channels"),
+    "convrnn.layers.norm": ("BatchNorm", "LayerNorm", "RMSNorm"),
+    "convrnn.layers.norm_whole": ("CumulativeNorm", "GroupNorm", "InstanceNorm"),
+    "convrnn.layers.pool": ("Pool",),
+    "convrnn.layers.pool_cumulative": ("CumulativePool",),
+    "convrnn.layers.pool_whole": ("GlobalPool",),
+    "convrnn.layers.recurrent": ("GRU", "LSTM", "RNN", "IndRNN", "LiGRU"),
+    "convrnn.layers.scan": ("QRNN", "SRU", "MinGRU", "MinLSTM"),
     "convrnn.layers.stream": ("Stream",),
+    "convrnn.layers.trace": ("Trace",),
+    "convrnn.layers.transposed": ("ConvTranspose", "Upsample"),
+    "convrnn.layers.weight_norm": ("WeightNorm",),
+    "convrnn.layers.window": ("TimeDistributed", "Window"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convrnn.core.errors import StateEnded
-from convrnn.core.seq import expand_mask
+from convrnn.core.seq import expand_mask, has_frames
 
 ENDED = -(1 << 40)
 """The clock of a row that has ended: so far in the past that no frame can make it emit."""
@@ -56,7 +56,7 @@ def append(hold: Hold, values: Tensor, lengths: Tensor, width: int, in_phase: bo
         joined = torch.cat([buffer, values], 1) if size else values
         return _to_width(joined, width), lengths + size
     total = held + lengths
-    joined = _not_empty(torch.cat([buffer, values], 1))
+    joined = torch.cat([buffer, values], 1) if size else _not_empty(values)
     place = torch.arange(width, device=held.device)
     frames = take(joined, (place + (size - held)[:, None]).clamp(0, joined.shape[1] - 1))
     return torch.where(expand_mask(place < total[:, None], frames), frames, frames.new_zeros(())), total
@@ -108,9 +108,11 @@ def refuse_ended(held: Tensor, lengths: Tensor) -> None:
 def _to_width(frames: Tensor, width: int) -> Tensor:
     """Cut, or padded with zeros on the right."""
     missing = width - frames.shape[1]
-    return F.pad(frames, (0, 0) * (frames.dim() - 2) + (0, missing)) if missing else frames
+    # In an exported graph the difference is not known.
+    known = isinstance(missing, int)
+    return frames if known and not missing else F.pad(frames, (0, 0) * (frames.dim() - 2) + (0, missing))
 
 
 def _not_empty(frames: Tensor) -> Tensor:
     """With one frame of zeros where there is none, so that a gather has something to point at."""
-    return frames if frames.shape[1] else _to_width(frames, 1)
+    return frames if has_frames(frames.shape[1]) else F.pad(frames, (0, 0) * (frames.dim() - 2) + (0, 1))

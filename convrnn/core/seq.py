@@ -76,6 +76,11 @@ def at_least(n: Count, floor: int) -> Count:
     return torch.sym_max(n, floor) if isinstance(n, torch.SymInt) else max(n, floor)  # pyright: ignore[reportReturnType]  (SymInt is an int)
 
 
+def has_frames(n: int) -> bool:
+    """Whether there are frames; never taken for granted in an exported graph, which serves chunks of none with the same nodes."""
+    return not torch.compiler.is_exporting() and n > 0
+
+
 def ceil_div(n: Count, d: int) -> Count:
     """ceil(n / d) in integers."""
     return n if d == 1 else (n + d - 1) // d

@@ -1,5 +1,47 @@
 """Everything that obeys the contract of `base.py`. Importing the package enters every layer in the registry."""
 
-from convrnn.layers import combine, conv, dropout, embed, framewise, norm, pool, recurrent
+from convrnn.layers import (
+    attend,
+    blocks,
+    both_ways,
+    combine,
+    conv,
+    convrecurrent,
+    dropout,
+    embed,
+    framewise,
+    gated,
+    norm,
+    norm_whole,
+    pool,
+    pool_cumulative,
+    pool_whole,
+    recurrent,
+    scan,
+    transposed,
+    weight_norm,
+    window,
+)
 
-__all__ = ["combine", "conv", "dropout", "embed", "framewise", "norm", "pool", "recurrent"]
+__all__ = [
+    "attend",
+    "blocks",
+    "both_ways",
+    "combine",
+    "conv",
+    "convrecurrent",
+    "dropout",
+    "embed",
+    "framewise",
+    "gated",
+    "norm",
+    "norm_whole",
+    "pool",
+    "pool_cumulative",
+    "pool_whole",
+    "recurrent",
+    "scan",
+    "transposed",
+    "weight_norm",
+    "window",
+]

@@ -25,6 +25,7 @@ from convrnn.core.spec import Record
 
 if TYPE_CHECKING:
     from convrnn.layers.stream import Stream
+    from convrnn.layers.trace import Trace
 
 InShape = int | Shape | Ids
 """What goes in: channels, `(*space, channels)`, or `Ids(n)` for symbols."""
@@ -84,12 +85,14 @@ class Layer(nn.Module):
         streams: False only where the state would grow with T.
         remedy: what to use instead where `streams` is False.
         keeps: the names of the tensors of a flat state, in order.
+        chained: whether its parts stand one behind the other; else each of them reads the layer's own input.
     """
 
     name: str = ""
     made_from: Spec | None = None
     remedy: str = ""
     keeps: ClassVar[tuple[str, ...]] = ()
+    chained: ClassVar[bool] = False
 
     def __init__(self, in_shape: Shape | Ids, out_shape: Shape) -> None:
         super().__init__()
@@ -168,11 +171,33 @@ class Layer(nn.Module):
 
         return Stream(self, batch)
 
+    def trace(self, x: Seq) -> Trace:
+        """What goes on in every layer inside over whole rows, by the symbols of the papers; in inference and evaluation mode.
+
+        Raises:
+            ShapeError: values of another shape than `in_shape`.
+        """
+        from convrnn.layers.trace import trace
+
+        return trace(self, x)
+
+    def obstacle(self) -> tuple[str, Layer] | None:
+        """What keeps it from streaming: the innermost layer that does not, behind its dotted path; None if it streams.
+
+        What stands inside a layer that streams does not count: it may be shown whole rows there.
+        """
+        if self.streams:
+            return None
+        path, layer = list[str](), self
+        while inner := next(((place, part) for place, part in layer.parts() if not part.streams), None):
+            path.append(inner[0])
+            layer = inner[1]
+        return ".".join([*path, layer.name]), layer
+
     def require_streams(self) -> None:
         """Raises `NotStreamable` for the innermost layer that does not stream."""
-        for path, layer in reversed(list(self.walk())):
-            if not layer.streams:
-                raise NotStreamable(f"{path}.{layer.name}" if path else self.name, "cannot stream: it needs the whole row", layer.remedy)
+        if found := self.obstacle():
+            raise NotStreamable(found[0], "cannot stream: it needs the whole row", found[1].remedy)
 
     def checked(self, x: Seq) -> Seq:
         """`x`, its shape compared with `in_shape` and its lengths with its frames.

@@ -33,8 +33,11 @@ class Conv(Spec):
     with stride s, dilation d, left padding p, c over the channels of the group of k (LeCun et al. 1998).
 
     `same` reads ((kernel - 1) dilation) // 2 frames back and the rest ahead, whatever the stride, and gives ceil(n / stride) frames;
-    `causal` reads only back (space stays `same`); `valid` gives max(0, (n - span) // stride + 1), as Keras does by default. The default
-    here is `same` because a stack of it never runs out of frames.
+    `causal` reads only back (space stays `same`), but for the frames that `ahead` grants it; `valid` gives
+    max(0, (n - span) // stride + 1), as Keras does by default. The default here is `same` because a stack of it never runs out of frames.
+
+    The row convolution of Deep Speech 2 (Amodei et al. 2015, arXiv 1512.02595), h_t = sum_(i=0..n) w_i x_(t+i) for each channel, looks n
+    frames ahead and none back: `Conv(C, kernel=n + 1, groups=C, padding="causal", ahead=n, bias=False)`.
 
     Attributes:
         features: output channels.
@@ -43,6 +46,7 @@ class Conv(Spec):
         dilation: distance between the taps of a window.
         groups: channel groups that do not see each other; as many as channels: depthwise.
         padding: `same`, `causal` or `valid`.
+        ahead: frames of lookahead with `causal` padding, 0 to (kernel - 1) dilation: the window is moved forward by so many.
         bias: whether to add b_k.
         separable: a depthwise convolution, then a pointwise one (Chollet 2017, arXiv 1610.02357).
         init: how the weights begin; He, because a ReLU usually follows.
@@ -51,6 +55,9 @@ class Conv(Spec):
         >>> net = Conv(32, kernel=5, stride=2, padding="causal").build(8)
         >>> net.ratio, net.past, net.lookahead, net.frames(11)
         (Fraction(1, 2), 4, 0, 6)
+        >>> net = Conv(32, kernel=5, padding="causal", ahead=1).build(8)
+        >>> net.past, net.lookahead
+        (3, 1)
     """
 
     features: Positive = field(kw_only=False)
@@ -59,16 +66,26 @@ class Conv(Spec):
     dilation: Sizes = 1
     groups: Positive = 1
     padding: Literal["same", "causal", "valid"] = "same"
+    ahead: Annotated[int, Field(ge=0)] = 0
     bias: bool = True
     separable: bool = False
     init: Init = "he"
 
     def check(self) -> None:
-        """Groups divide features; a separable convolution has its own groups."""
+        """Groups divide features; a separable convolution has its own groups; only causal padding can look ahead, within its window."""
         if self.features % self.groups:
             raise SpecError("conv.groups", f"expected a divisor of features={self.features}, got {self.groups}")
         if self.separable and self.groups != 1:
             raise SpecError("conv.groups", f"expected 1 with separable=True, got {self.groups}", "leave groups out")
+        if self.ahead and self.padding != "causal":
+            raise SpecError("conv.ahead", f"belongs to padding='causal', got padding={self.padding!r}", "leave ahead out")
+        if self.ahead > self._reach():
+            raise SpecError("conv.ahead", f"expected at most (kernel - 1) dilation = {self._reach()}, got {self.ahead}", "widen the kernel")
+
+    def _reach(self) -> int:
+        """Frames of a window in time beside the first."""
+        kernel, dilation = (v if isinstance(v, int) else v[0] for v in (self.kernel, self.dilation))
+        return (kernel - 1) * dilation
 
     def module(self, in_shape: Shape | Ids) -> Layer:
         """See `Spec.module`."""
@@ -97,7 +114,7 @@ class _Conv(Windowed):
         )
         spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
         whole = spec.padding == "valid"
-        left = {"causal": spans[0] - 1, "same": (spans[0] - 1) // 2, "valid": 0}[spec.padding]
+        left = {"causal": spans[0] - 1 - spec.ahead, "same": (spans[0] - 1) // 2, "valid": 0}[spec.padding]
         out_space = tuple((n - e) // s + 1 if whole else -(-n // s) for n, e, s in zip(space, spans[1:], stride[1:], strict=True))
         if any(n < 1 for n in out_space):
             raise ShapeError(

@@ -14,6 +14,7 @@ from convrnn.core.seq import Ids, Seq, Shape, State, row_lengths, tidy
 from convrnn.core.spec import register
 from convrnn.kernels.native import keep_mask
 from convrnn.layers.base import Last, Layer, Out, Spec, dense
+from convrnn.layers.seeds import fresh_seeds
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
@@ -22,7 +23,7 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 class Dropout(Spec):
     """Zeroes channels at random in training and scales the rest by 1 / (1 - rate) (Srivastava et al. 2014); nothing in evaluation.
 
-    The seed of each row is drawn from torch's generator when a row begins and travels in the state with the row's clock. In YAML it is
+    The seed of each row is drawn from torch's generator when the row begins and travels in the state with the row's clock. In YAML it is
     called `drop`, because `dropout` is a field of other layers.
 
     Attributes:
@@ -55,7 +56,7 @@ class DropoutLayer(Layer):
         """Fresh seeds, in training."""
         if not self.training or not self.rate:
             return ()
-        seed = torch.randint(1 << 62, (batch,), dtype=torch.int64, device=like.device)
+        seed = fresh_seeds(batch, like.device)
         return seed, torch.zeros_like(seed)
 
     def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:

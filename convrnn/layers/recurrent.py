@@ -1,81 +1,43 @@
-"""RNN, LSTM and GRU: a cell is its spec, and `_Recurrent` stacks it, runs it in both directions and carries its state.
+"""RNN, LSTM, GRU, IndRNN and LiGRU: each a spec with its paper's equations and options. Knows no loop, no mask, no direction.
 
-A new cell is one subclass of `Cell`: its registered name, the name of its step in `kernels`, and how many gates and states it has.
+The equations themselves stand in `kernels/reference.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from convrnn.core.errors import NotStreamable, SpecError
-from convrnn.core.seq import Ids, Seq, Shape, State, tidy
+from convrnn.core.errors import SpecError
+from convrnn.core.seq import Shape
 from convrnn.core.spec import fields_for_subclasses, register
-from convrnn.kernels import dispatch
-from convrnn.layers.base import Last, Layer, Out, Spec, flat
-from convrnn.layers.dropout import DropoutLayer, Rate
+from convrnn.layers.cell import Cell
+from convrnn.layers.dropout import Rate
 from convrnn.layers.init import Init, fill
 
 
 @fields_for_subclasses
-class Cell(Spec):
-    """Base of recurrent layers: `[B, T, C]` to `[B, T, features]`, twice that with both directions concatenated.
+class MatrixCell(Cell):
+    """Base of cells whose recurrent product is a matrix product.
 
     Attributes:
-        features: units H of one direction.
-        layers: how many are stacked, each reading the one below.
-        bidirectional: a second pass from each row's last valid frame to its first (Schuster & Paliwal 1997). Needs whole rows.
-        merge: how the directions are joined: `concat`, `sum`, `mean`, or `gate`: g f + (1 - g) b with g = sigmoid(W [f; b] + a).
-        dropout: rate between stacked layers (Zaremba et al. 2014, arXiv 1409.2329).
-        init: input weights, a matrix a gate.
         recurrent_init: recurrent weights, a matrix a gate; orthogonal keeps the norm of the state (Saxe et al. 2014).
     """
 
-    features: Annotated[int, Field(gt=0)] = field(kw_only=False)
-    layers: Annotated[int, Field(gt=0)] = 1
-    bidirectional: bool = False
-    merge: Literal["concat", "sum", "mean", "gate"] = "concat"
-    dropout: Rate = 0.0
-    init: Init = "xavier"
     recurrent_init: Init = "orthogonal"
 
-    states: ClassVar[int] = 1
-    gates: ClassVar[int]
-
-    def check(self) -> None:
-        """Options that would be ignored are refused."""
-        if self.merge != "concat" and not self.bidirectional:
-            raise SpecError(f"{self.name}.merge", f"joins two directions, got {self.merge!r} with one", "set bidirectional=True")
-        if self.dropout and self.layers == 1:
-            raise SpecError(
-                f"{self.name}.dropout", "acts between stacked layers, got layers=1", "put Dropout behind the layer, or set layers=2"
-            )
-
-    @property
-    def step(self) -> str:
-        """The name of the step in `kernels.reference.STEPS`."""
-        return self.name
-
-    @property
-    def inner_bias(self) -> bool:
-        """Whether the recurrent product has a bias of its own that no other can replace."""
-        return False
-
-    def start_bias(self, bias_G: Tensor) -> None:
-        """Fills the bias of the gates in place; zero by default."""
-
-    def module(self, in_shape: Shape | Ids) -> Layer:
-        """See `Spec.module`."""
-        return _Recurrent(self, flat(in_shape))
+    def recurrent_weight(self, dimensions: int) -> Tensor:
+        """See `Stepwise.recurrent_weight`."""
+        weight = torch.empty(len(self.symbols) * self.features, self.width)
+        fill(weight, self.recurrent_init, len(self.symbols))
+        return weight
 
 
 @register("rnn")
-class RNN(Cell):
+class RNN(MatrixCell):
     """h_t = f(W_x x_t + W_h h_{t-1} + b), f = tanh or ReLU (Elman 1990; with ReLU and identity: Le et al. 2015, arXiv 1504.00941).
 
     Attributes:
@@ -87,16 +49,15 @@ class RNN(Cell):
     """
 
     nonlinearity: Literal["tanh", "relu"] = "tanh"
-    gates: ClassVar[int] = 1
 
     @property
-    def step(self) -> str:
-        """See `Cell.step`."""
+    def kernel_name(self) -> str:
+        """See `Stepwise.kernel_name`."""
         return f"rnn_{self.nonlinearity}"
 
 
 @register("lstm")
-class LSTM(Cell):
+class LSTM(MatrixCell):
     """i, f, o = sigmoid(W [x; h] + b), g = tanh(W [x; h] + b), c = f c + i g, h = o tanh(c).
 
     Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000. One bias a gate, as in the papers and Keras: torch's second
@@ -104,23 +65,56 @@ class LSTM(Cell):
 
     Attributes:
         forget_bias: where the forget gate's bias begins; 1 keeps the memory open at first (Jozefowicz et al. 2015).
+        peephole: i and f also see c_{t-1}, o sees c_t, unit by unit (Gers, Schraudolph & Schmidhuber 2002). They begin at zero.
+        projection: channels P of h, h = W_p (o tanh(c)); None: `features` (Sak, Senior & Beaufays 2014, arXiv 1402.1128).
+        coupled: i = 1 - f, three gates in place of four (Greff et al. 2017, arXiv 1503.04069: CIFG).
+        cell_zoneout: how often a unit of c keeps its old value; the paper takes 0.5, and 0.05 for `zoneout`, that of h.
 
     Example:
         >>> sum(p.numel() for p in LSTM(3).build(2).parameters())
         72
+        >>> LSTM(64, projection=16).build(8).out_shape
+        (16,)
     """
 
     forget_bias: float = 1.0
-    gates: ClassVar[int] = 4
-    states: ClassVar[int] = 2
+    peephole: bool = False
+    projection: Annotated[int, Field(gt=0)] | None = None
+    coupled: bool = False
+    cell_zoneout: Rate = 0.0
+
+    @property
+    def kernel_name(self) -> str:
+        """See `Stepwise.kernel_name`."""
+        return "lstm_coupled" if self.coupled else "lstm"
+
+    @property
+    def width(self) -> int:
+        """See `Stacked.width`."""
+        return self.projection or self.features
+
+    def shares(self) -> tuple[float, ...]:
+        """See `Stepwise.shares`."""
+        return self.zoneout, self.cell_zoneout
 
     def start_bias(self, bias_G: Tensor) -> None:
-        """See `Cell.start_bias`."""
-        bias_G[self.features : 2 * self.features] = self.forget_bias
+        """See `Stepwise.start_bias`."""
+        place = self.symbols.index("f") * self.features
+        bias_G[place : place + self.features] = self.forget_bias
+
+    def extras(self, space: Shape) -> dict[str, Tensor]:
+        """See `Stepwise.extras`: peepholes of i, f and o (of f and o where they are coupled), the projection."""
+        extras: dict[str, Tensor] = {}
+        if self.peephole:
+            extras["peep"] = torch.zeros(len(self.symbols) - 1, self.features)
+        if self.projection is not None:
+            extras["proj"] = torch.empty(self.projection, self.features)
+            fill(extras["proj"], self.init)
+        return extras
 
 
 @register("gru")
-class GRU(Cell):
+class GRU(MatrixCell):
     """r, z = sigmoid(W [x; h] + b), h_t = (1 - z) n + z h_{t-1} (Cho et al. 2014).
 
     Here z is how much of the past is *kept* (torch, cuDNN, arXiv 1406.1078v3); texts that write h_t = (1 - z) h + z n mean 1 - z.
@@ -136,113 +130,65 @@ class GRU(Cell):
     """
 
     reset: Literal["after", "before"] = "after"
-    gates: ClassVar[int] = 3
 
     @property
-    def step(self) -> str:
-        """See `Cell.step`."""
+    def kernel_name(self) -> str:
+        """See `Stepwise.kernel_name`."""
         return "gru" if self.reset == "after" else "gru_before"
 
     @property
     def inner_bias(self) -> bool:
-        """See `Cell.inner_bias`: the bias that r multiplies."""
+        """See `Stepwise.inner_bias`: the bias that r multiplies."""
         return self.reset == "after"
 
 
-class _Direction(nn.Module):
-    """The weights of one layer in one direction: w_x `[G, C]`, w_h `[G, H]`, b `[G]`, and b_h `[H]` where the cell has it."""
+@register("ligru")
+class LiGRU(MatrixCell):
+    """z = sigmoid(BN(W_z x) + U_z h), n = relu(BN(W_n x) + U_n h), h_t = (1 - z) n + z h_{t-1} (Ravanelli et al. 2018, arXiv 1803.10225).
 
-    def __init__(self, spec: Cell, channels: int) -> None:
-        super().__init__()
-        gates = spec.gates * spec.features
-        self.w_x = nn.Parameter(torch.empty(gates, channels))
-        self.w_h = nn.Parameter(torch.empty(gates, spec.features))
-        self.b = nn.Parameter(torch.zeros(gates))
-        self.b_h = nn.Parameter(torch.zeros(spec.features)) if spec.inner_bias else None
-        fill(self.w_x, spec.init, spec.gates)
-        fill(self.w_h, spec.recurrent_init, spec.gates)
-        with torch.no_grad():
-            spec.start_bias(self.b)
+    The light GRU: no reset gate, ReLU, and batch norm of the input's part of the gates over valid frames, which keeps the ReLU from
+    growing without bound and has the bias in its shift.
+
+    Example:
+        >>> LiGRU(8, layers=2).build(4).out_shape
+        (8,)
+    """
+
+    @property
+    def normalised(self) -> bool:
+        """See `Cell.normalised`."""
+        return True
+
+    def check(self) -> None:
+        """No gates from elsewhere: the batch norm belongs to the product with x."""
+        super().check()
+        if self.gates is not None:
+            raise SpecError("ligru.gates", "has no place beside the batch norm of the gates", "use GRU or LSTM")
 
 
-class _Recurrent(Layer):
-    """The state is `(cells, dropouts)`: for each layer and direction a tuple `(h,)` or `(h, c)`, each `[B, H]`."""
+@register("ind_rnn")
+class IndRNN(Cell):
+    """h_t = f(W x_t + u h_{t-1} + b): each unit sees only itself, u is a vector (Li et al. 2018, arXiv 1803.04831).
 
-    remedy = "use bidirectional=False"
+    Stack two or more, so that units meet in W. The gradient through T steps is u^T, so u begins uniform in [0, `recurrent_max`].
 
-    def __init__(self, spec: Cell, channels: int) -> None:
-        both = spec.bidirectional
-        width = spec.features * (2 if both and spec.merge == "concat" else 1)
-        super().__init__((channels,), (width,))
-        self.spec = spec
-        self.past, self.lookahead, self.streams = None, None if both else 0, not both
-        self.forward_layers = nn.ModuleList(_Direction(spec, channels if i == 0 else width) for i in range(spec.layers))
-        self.backward_layers = nn.ModuleList(_Direction(spec, channels if i == 0 else width) for i in range(spec.layers if both else 0))
-        gated = both and spec.merge == "gate"
-        self.merge_gates = nn.ModuleList(nn.Linear(2 * spec.features, spec.features) for _ in range(spec.layers if gated else 0))
-        self.drops = nn.ModuleList(DropoutLayer(spec.dropout, False, (width,)) for _ in range(spec.layers - 1 if spec.dropout else 0))
+    Attributes:
+        nonlinearity: `relu` (the paper's, for long memory) or `tanh`.
+        recurrent_max: the largest u at first; the paper bounds it by 2^(1/T), which is near 1 for long rows.
 
-    def ready(self, n: int | Tensor) -> int | Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]  (as in the base, for each kind of n)
-        """Both directions answer only when the row has ended."""
-        return n * 0 if self.spec.bidirectional else n
+    Example:
+        >>> sum(p.numel() for p in IndRNN(4).build(2).parameters())
+        16
+    """
 
-    def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
-        """Zeros."""
-        cell = tuple(like.new_zeros(batch, self.spec.features) for _ in range(self.spec.states))
-        cells = (cell,) * (len(self.forward_layers) + len(self.backward_layers))
-        return cells, tuple(drop.initial_state(batch, like) for drop in self._drops())
+    nonlinearity: Literal["relu", "tanh"] = "relu"
+    recurrent_max: Annotated[float, Field(gt=0)] = 1.0
 
-    def state_names(self) -> tuple[Any, ...]:
-        """See `Layer.state_names`: `h` and `c`, numbered where layers are stacked, `back.` before those of the backward direction."""
-        names: list[tuple[str, ...]] = []
-        for i in range(self.spec.layers):
-            for direction in ("", "back.") if self.spec.bidirectional else ("",):
-                place = f"{direction}{i}." if self.spec.layers > 1 else direction
-                names.append(tuple(f"{place}{name}" for name in ("h", "c")[: self.spec.states]))
-        return tuple(names), tuple(drop.state_names() for drop in self._drops())
+    @property
+    def kernel_name(self) -> str:
+        """See `Stepwise.kernel_name`."""
+        return f"rnn_{self.nonlinearity}"
 
-    def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
-        """See `Layer.forward`. Both directions take a state too (where each begins), but only whole rows."""
-        x = tidy(self.checked(x))
-        if self.spec.bidirectional and last is not True:
-            raise NotStreamable(self.name, "cannot stream: the backward direction needs the whole row", self.remedy)
-        cells, drops = state if state is not None else self.initial_state(x.values.shape[0], x.values)
-        directions = 2 if self.spec.bidirectional else 1
-        new_cells: list[tuple[Tensor, ...]] = []
-        new_drops: list[State] = []
-        for i in range(self.spec.layers):
-            if i and self.spec.dropout:
-                x, drop = self._drops()[i - 1](x, drops[i - 1], last)
-                new_drops.append(drop)
-            y, after = self._run(self.forward_layers[i], x, cells[directions * i], False)
-            new_cells.append(after)
-            if self.spec.bidirectional:
-                back, after = self._run(self.backward_layers[i], x, cells[directions * i + 1], True)
-                new_cells.append(after)
-                y = self._merged(i, y, back)
-            # The gate of a merge is not zero on the padding; all else is.
-            x = Seq(y, x.lengths, self.spec.merge != "gate")
-        return Out(x, (tuple(new_cells), tuple(new_drops)))
-
-    def _drops(self) -> list[DropoutLayer]:
-        return list(self.drops)  # pyright: ignore[reportReturnType]
-
-    def _run(self, weights: nn.Module, x: Seq, state: tuple[Tensor, ...], reverse: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
-        assert isinstance(weights, _Direction)
-        y, final = dispatch.recur(
-            self.spec.step, x.values, x.lengths, weights.w_x, weights.w_h, weights.b, weights.b_h, torch.stack(state), reverse
-        )
-        return y, final.unbind()
-
-    def _merged(self, layer: int, y: Tensor, back: Tensor) -> Tensor:
-        match self.spec.merge:
-            case "concat":
-                return torch.cat([y, back], -1)
-            case "sum":
-                return y + back
-            case "mean":
-                return (y + back) / 2
-            case "gate":
-                gate = self.merge_gates[layer]
-                assert isinstance(gate, nn.Linear)
-                return torch.lerp(back, y, torch.sigmoid(F.linear(torch.cat([y, back], -1), gate.weight, gate.bias)))
+    def recurrent_weight(self, dimensions: int) -> Tensor:
+        """See `Stepwise.recurrent_weight`: `[H]`."""
+        return torch.rand(self.features) * self.recurrent_max

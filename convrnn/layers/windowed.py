@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convrnn.core import hold
-from convrnn.core.seq import Count, Ids, Seq, Shape, State, at_least, ceil_div, row_lengths, tidy
+from convrnn.core.seq import Count, Ids, Seq, Shape, State, at_least, ceil_div, has_frames, row_lengths, tidy
 from convrnn.layers.base import Last, Layer, Out, dense, is_last
 
 
@@ -48,13 +48,11 @@ class Windowed(Layer):
 
     def frames(self, n: Count) -> Count:
         """See the module: with or without partial windows."""
-        if self.partial:
-            return ceil_div(n, self.stride)
-        return at_least((n - self.span) // self.stride + 1, 0)
+        return ceil_div(n, self.stride) if self.partial else self._complete(n)
 
     def ready(self, n: Count) -> Count:
         """Windows that are complete after n frames."""
-        return at_least((n + self.left - self.span) // self.stride + 1, 0)
+        return self._complete(n + self.left)
 
     def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
         """`(buffer [B, span - 1, *space, C], held [B])`: the left padding is held."""
@@ -75,12 +73,12 @@ class Windowed(Layer):
         due = self.frames(frames)
         lengths = None if x.lengths is None else self.frames(x.lengths)
         state = hold.empty(batch, self.span - 1, dense(self.in_shape), x.values, hold.ENDED)
-        if self.stride == 1 and self.partial and self.tidies and 2 * self.left == self.span - 1 and frames > 0:
+        if self.stride == 1 and self.partial and self.tidies and 2 * self.left == self.span - 1 and has_frames(frames):
             return Out(Seq(self.windows(x.values, frames, self.left), lengths), state)
         width = (at_least(due, 1) - 1) * self.stride + self.span
         pad = (0, 0) * (x.values.dim() - 2) + (self.left, width - self.left - frames)
         total = frames if x.lengths is None else x.lengths
-        padded = F.pad(x.values, pad, value=self.fill) if self.span > 1 or self.stride > 1 or frames == 0 else x.values
+        padded = F.pad(x.values, pad, value=self.fill) if self.span > 1 or self.stride > 1 or not has_frames(frames) else x.values
         values = self.windows(padded, total + self.left)
         return Out(Seq(values[:, :due], lengths), state)
 
@@ -92,13 +90,17 @@ class Windowed(Layer):
         # New frames, and the padding that the end of a row adds: what they can release at most.
         fresh = frames_in + (self.span - 1 - self.left if last is not False and self.partial else 0)
         frames, total = hold.append((state[0], state[1]), x.values, counts, at_least(fresh, 1) + self.span - 1, self.in_phase)
-        due = at_least((total - self.span) // self.stride + 1, 0)
+        due = self._complete(total)
         ends: Tensor | bool = False
         if last is not False:
             ends = is_last(last, counts.shape[0], counts.device)
             if self.partial:
-                due = torch.where(ends, at_least((total - self.left + self.stride - 1) // self.stride, 0), due)
+                due = torch.where(ends, ceil_div(at_least(total - self.left, 0), self.stride), due)
         values = self.windows(frames, total)[:, : ceil_div(fresh, self.stride)]
         if self.in_phase:
             return Out(Seq(values, x.lengths), hold.keep_in_phase(frames, frames_in, x.lengths, state[1], self.span - 1, ends))
         return Out(Seq(values, due), hold.keep(frames, total, hold.after(total - due * self.stride, ends), self.span - 1))
+
+    def _complete(self, frames: Count) -> Count:
+        """Windows that end within so many frames. Nothing negative is divided: the quotient of an ONNX graph is rounded towards zero."""
+        return at_least(frames - self.span + self.stride, 0) // self.stride

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from torch import Tensor
 import convrnn as cr
 from convrnn.core.errors import ShapeError, StateEnded
 from convrnn.core.seq import Seq
-from convrnn.layers.stream import Stream
+from convrnn.layers.stream import Cost, Stream, detach
 from convrnn.testing.cases import CASES
 from convrnn.testing.chunks import batch_of, compare, compare_states, leaves, pad_rows, split_rows
 from convrnn.testing.laws import Case
@@ -204,7 +206,7 @@ def test_a_row_that_ended_refuses_frames_and_the_others_go_on() -> None:
     stream.push(torch.zeros(2, 4, 3), last=torch.tensor([False, True]))
     with pytest.raises(StateEnded) as raised:
         stream.push(torch.zeros(2, 2, 3))
-    assert str(raised.value) == "stream: row 1 has ended and was given 2 more frame(s); open a new stream for it"
+    assert str(raised.value) == "stream: row 1 has ended and was given 2 more frame(s); begin another in its place with join(1)"
     assert split_rows(stream.push(torch.zeros(2, 2, 3), torch.tensor([2, 0])))[0].shape == (2, 3)
 
 
@@ -215,3 +217,145 @@ def test_a_layer_refuses_to_continue_the_state_of_an_ended_row(spec: cr.Spec) ->
     _, state = net(Seq(torch.zeros(2, 3, 3), torch.tensor([3, 1])))
     with pytest.raises(StateEnded, match=r"row 0 has ended and was given 1 more frame\(s\)"):
         net(Seq(torch.zeros(2, 1, 3), torch.tensor([1, 0])), state, False)
+
+
+# ---- rows that join and leave
+
+
+@by_case
+def test_who_takes_a_place_begins_anew_and_the_row_beside_notices_nothing(case: Case) -> None:
+    """Bit for bit: states are exchanged row by row, nothing is computed again."""
+    gone, beside, comes = replace(case, lengths=(8, 8, 8)).rows(10)
+    stream, quiet = opened(case, [gone, beside]), opened(case, [gone, beside])
+    for each in (stream, quiet):
+        each.push(torch.stack([gone[:4], beside[:4]]))
+    stream.join(0)
+    answers = joined([stream.push(torch.stack([comes[:4], beside[4:]])), stream.finish()])
+    want = joined([quiet.push(torch.stack([gone[4:], beside[4:]])), quiet.finish()])
+    assert torch.equal(answers[1], want[1])
+    compare("who joined", answers[0], offline(case, [comes[:4]])[0])
+
+
+@by_case
+def test_a_row_that_leaves_goes_on_in_another_stream(case: Case) -> None:
+    moves, stays = rows = replace(case, lengths=(9, 9)).rows(11)
+    stream, other = opened(case, rows), opened(case, [*rows, moves])
+    begun = split_rows(stream.push(torch.stack(rows)[:, :5]))
+    where = stream.leave(0)
+    assert stream.ended.tolist() == [True, False]
+    other.join(2, where)
+    there = joined([other.push(torch.stack([stays, stays, moves])[:, 5:], torch.tensor([0, 0, 4])), other.finish()])
+    here = joined([stream.push(torch.stack(rows)[:, 5:], torch.tensor([0, 4])), stream.finish()])
+    same([torch.cat([begun[0], there[2]]), torch.cat([begun[1], here[1]])], offline(case, rows))
+    assert not len(here[0]), "what was held back left with the row"
+
+
+def test_a_place_is_free_again_after_the_end() -> None:
+    stream = cr.Serial(cr.Conv(4), cr.GRU(3)).build(3).stream(2)
+    stream.push(torch.ones(2, 4, 3), last=torch.tensor([True, False]))
+    stream.join(0)
+    assert stream.ended.tolist() == [False, False]
+    alone = stream.layer.stream()
+    want = torch.cat([alone.push(torch.ones(1, 2, 3)).values[0, :1], alone.finish().values[0]])
+    got = joined([stream.push(torch.ones(2, 2, 3), torch.tensor([2, 0])), stream.finish()])[0]
+    assert torch.allclose(got, want, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda s: s.join(2), "stream: expected a row in 0..1, got 2; open it with stream(batch=n)"),
+        (lambda s: s.leave(-1), "stream: expected a row in 0..1, got -1; open it with stream(batch=n)"),
+        (lambda s: s.join(0, s.snapshot()), "stream: expected where one row stood, got 2 rows; take it with leave(row)"),
+        (
+            lambda s: s.join(0, cr.LSTM(3).build(2).stream().leave(0)),
+            "stream: this row left a stream of another layer; join it to a stream of that one",
+        ),
+    ],
+)
+def test_a_place_that_is_not_there(act: Callable[[Stream], object], message: str) -> None:
+    with pytest.raises(ShapeError) as raised:
+        act(cr.GRU(3).build(2).stream(2))
+    assert str(raised.value) == message
+
+
+# ---- what is said beforehand
+
+
+@by_case
+def test_what_is_said_beforehand_is_what_happens(case: Case) -> None:
+    """The first answer and the longest wait between two, measured one frame at a time."""
+    stream = opened(case, [torch.empty(0)])
+    assert stream.lookahead == stream.layer.lookahead
+    if stream.first_answer is None or stream.chunk_wait is None:
+        assert stream.lookahead is None and stream.chunk_wait is None
+        return
+    (row,) = replace(case, lengths=(stream.first_answer + 3 * stream.chunk_wait + 6,)).rows(12)
+    brought = [t for t, frame in enumerate(row.split(1), 1) if len(split_rows(stream.push(frame[None]))[0])]
+    assert brought[0] == stream.first_answer
+    assert max(b - a for a, b in pairwise(brought)) == stream.chunk_wait
+
+
+@pytest.mark.parametrize(
+    ("spec", "cost"),
+    [
+        # 5 x 3 x 4 products for a frame out, one for every 2 in; 4 frames of 3 floats, and the clock.
+        (cr.Conv(4, kernel=5, stride=2), Cost(4 * 3 * 4 + 8, 5 * 3 * 4 + 4, 30)),
+        # Three gates, each over 3 inputs and 5 units, a bias each and the one inside the reset.
+        (cr.GRU(5), Cost(5 * 4, 3 * 5 * (3 + 5) + 15 + 5, 3 * 5 * (3 + 5))),
+        (cr.LSTM(5), Cost(2 * 5 * 4, 4 * 5 * (3 + 5) + 20, 4 * 5 * (3 + 5))),
+        (cr.Serial(cr.Pool(2), cr.LSTM(5)), Cost(3 * 4 + 8 + 2 * 5 * 4, 4 * 5 * (3 + 5) + 20, 2 * 5 * (3 + 5))),
+        (cr.GlobalPool("mean"), Cost(8 + 3 * 4, 0, 0)),
+    ],
+)
+def test_cost_by_arithmetic(spec: cr.Spec, cost: Cost) -> None:
+    stream = spec.build(3).stream(7)
+    assert stream.cost() == cost
+    assert stream.state is None and stream.layer.training, "asking changes nothing"
+
+
+def test_long_chunks_share_what_windows_have_in_common() -> None:
+    """A pyramid of `valid` windows recomputes nothing, so the cost is the same; one frame at a time pays whole windows of stride 4."""
+    stream = cr.Conv(1, kernel=4, stride=4, padding="valid").build(1).stream()
+    assert stream.cost().multiply_adds == 1
+    assert stream.cost(chunk=1).multiply_adds == 4
+
+
+def test_a_stream_describes_itself() -> None:
+    stream = cr.Serial(cr.Conv(4, kernel=5), cr.Pool(3), cr.Linear(1)).build(2).stream(2)
+    assert stream.describe() == (
+        "serial, 2 rows. The first frame comes out after 5 in, then 1 for every 3 in, each once 4 later frames came; "
+        "chunks of 3 frames or more always bring one. 49 parameters; 42 multiply-adds for a frame in; 80 bytes of state a row."
+    )
+    assert repr(stream) == "<Stream of serial: 2 rows, 0 ended; waits for 4 later frames>"
+    stream.push(torch.zeros(2, 3, 2), last=torch.tensor([True, False]))
+    assert repr(stream) == "<Stream of serial: 2 rows, 1 ended; waits for 4 later frames>"
+
+
+def test_a_stream_that_answers_at_the_end_says_so() -> None:
+    stream = cr.Serial(cr.GRU(2), cr.GlobalPool("last")).build(1).stream()
+    assert "1 row. It answers when a row ends; peek() gives the answer so far." in stream.describe()
+    assert repr(stream) == "<Stream of serial: 1 row, 0 ended; waits for the end of a row>"
+
+
+# ---- truncated back-propagation
+
+
+@pytest.mark.parametrize(
+    "spec", [cr.GRU(3, layers=2), cr.Serial(cr.Conv(4, kernel=5), cr.LSTM(3), cr.Residual(cr.Conv(3, padding="causal")))]
+)
+def test_a_detached_state_is_the_same_state_without_its_past(spec: cr.Spec) -> None:
+    net = spec.build(2).double()
+    first, second = (torch.randn(3, 6, 2, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    _, state = net(Seq(first), None, False)
+    whole, cut = net(Seq(second), state, False).seq.values, net(Seq(second), detach(state), False).seq.values
+    assert torch.equal(whole, cut)
+    assert torch.autograd.grad(whole.sum(), first, retain_graph=True)[0].abs().sum() > 0
+    assert torch.autograd.grad(cut.sum(), first, retain_graph=True, allow_unused=True) == (None,)
+    constants = [leaf.clone() for leaf in leaves(detach(state))]
+    assert all(torch.equal(a, b) and not a.requires_grad for a, b in zip(constants, leaves(state), strict=True))
+    assert torch.autograd.grad(cut.sum(), second)[0].abs().sum() > 0
+
+
+def test_detach_of_no_state_is_no_state() -> None:
+    assert detach(None) is None and detach(()) == ()

@@ -14,11 +14,12 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from convrnn.core.seq import Ids, Seq
 from convrnn.layers.base import Layer
+from convrnn.layers.cell import Cell
 from convrnn.layers.conv import Conv
 from convrnn.layers.embed import Embedding
 from convrnn.layers.norm import BatchNorm, LayerNorm
 from convrnn.layers.pool import Pool
-from convrnn.layers.recurrent import GRU, LSTM, RNN, Cell
+from convrnn.layers.recurrent import GRU, LSTM, RNN
 from convrnn.testing.chunks import batch_of, compare, make_rows, split_rows
 
 TOLERANCE = 1e-12
