@@ -22,6 +22,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ("tests/testing/test_laws.py", "tests/layers", "tests/kernels/test_recur.py", "tests/core")
 ENOUGH = 25
+IN_THE_COPY = """
+import sys
+# An editable install has a finder of its own, which would import the repository in place of the copy.
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "ScikitBuildRedirectingFinder"]
+import convrnn, pytest
+assert convrnn.__file__.startswith(sys.argv[1]), convrnn.__file__
+sys.exit(pytest.main(sys.argv[2:]))
+"""
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a state updated on padding: the mean of a row",
-        "layers/pool.py",
+        "layers/pool_whole.py",
         (("count = count + lengths", "count = count + x.values.shape[1]"),),
         "test_law[global-mean-batch]",
     ),
@@ -97,12 +105,12 @@ MUTATIONS = (
     Mutation(
         "a missing flush: the frames a convolution holds back",
         "layers/windowed.py",
-        (("due = torch.where(ends, at_least", "_ = torch.where(ends, at_least"),),
+        (("due = torch.where(ends, ceil_div(", "_ = torch.where(ends, ceil_div("),),
         "test_law[conv-chunking]",
     ),
     Mutation(
         "a missing flush: the frames a branch waits with",
-        "layers/combine.py",
+        "layers/joined.py",
         (
             (
                 "due = torch.stack([total for _, total in joined]).amin(0).clamp(min=0)",
@@ -114,7 +122,7 @@ MUTATIONS = (
     Mutation(
         "a dropped dh0",
         "kernels/loops.py",
-        (("torch.stack([_sorted(d, order.back, 0) for d in dnow]),\n    )", "torch.zeros_like(state),\n    )"),),
+        (('"state": _sorted(torch.cat(dnow, 1), order.back)}', '"state": torch.zeros_like(r.state)}'),),
         "test_law[gru-gradient]",
     ),
     Mutation(
@@ -131,9 +139,33 @@ MUTATIONS = (
     ),
     Mutation(
         "a skip that does not wait",
-        "layers/combine.py",
+        "layers/joined.py",
         (("return [int((e - slowest).max()) for e in early]", "return [0 for e in early]"),),
         "test_law[residual-chunking]",
+    ),
+    Mutation(
+        "a row reversed with its padding",
+        "layers/both_ways.py",
+        (("torch.where(mirrored >= 0, mirrored, place)", "(x.values.shape[1] - 1 - place).expand_as(mirrored)"),),
+        "test_law[both-ways-causal-batch]",
+    ),
+    Mutation(
+        "attention that looks at the padding",
+        "layers/attention.py",
+        (("        if memory.mask_BM is None:\n", "        if memory is not None:\n"),),
+        "test_law[attend-additive-batch]",
+    ),
+    Mutation(
+        "a gate that multiplies the padding",
+        "layers/blocks.py",
+        (("in_shape, in_shape, weighs=True)", "in_shape, in_shape, weighs=False)"),),
+        "test_law[highway-padding]",
+    ),
+    Mutation(
+        "a place that remembers who sat there",
+        "layers/stream.py",
+        (("self.state = merge_states(chosen, new, old)", "self.state = merge_states(chosen, old, old)"),),
+        "test_who_takes_a_place_begins_anew_and_the_row_beside_notices_nothing[gru]",
     ),
     Mutation(
         "a dropout clock that stands still",
@@ -157,6 +189,42 @@ MUTATIONS = (
             ),
         ),
         "test_gru_after_three_steps[before-want0]",
+    ),
+    Mutation(
+        "the peephole of o sees the old c",
+        "kernels/reference.py",
+        (("o if w.peep is None else o + w.peep[2] * c", 'o if w.peep is None else o + w.peep[2] * state["c"]'),),
+        "test_peepholes_of_i_and_f_see_the_old_c_that_of_o_the_new",
+    ),
+    Mutation(
+        "a projection that takes the first units",
+        "kernels/reference.py",
+        (("return h if proj is None else F.linear(h, proj)", "return h if proj is None else h[..., : proj.shape[0]]"),),
+        "test_what_is_projected_is_what_the_gates_see",
+    ),
+    Mutation(
+        "a zone turned round",
+        "kernels/reference.py",
+        (("torch.lerp(new, state, zone)", "torch.lerp(state, new, zone)"),),
+        "test_zoneout_in_evaluation_is_the_share",
+    ),
+    Mutation(
+        "a zoneout clock that stands still",
+        "layers/stepwise.py",
+        (("(seeds[0], seeds[1] + row_lengths(x), seeds[2])", "seeds"),),
+        "test_law[gru-zoneout-gradient:train]",
+    ),
+    Mutation(
+        "the gates of the net before those of x",
+        "layers/cell.py",
+        (("for symbol in self.spec.symbols], -1)", "for symbol in sorted(self.spec.symbols, key=lambda s: s not in self.into)], -1)"),),
+        "test_gates_by_a_pointwise_convolution_are_those_of_an_lstm[g]",
+    ),
+    Mutation(
+        "an even recurrent kernel that reads before instead of behind",
+        "kernels/reference.py",
+        (("for n in (0, 1 - k % 2)", "for n in (1 - k % 2, 0)"),),
+        "test_it_is_the_plain_cell_with_its_convolutions_written_out[rnn-even-1-d]",
     ),
     Mutation(
         "a row that ended goes on",
@@ -188,8 +256,9 @@ def red_tests(mutation: Mutation, everyone: bool = False) -> list[str]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plant(mutation, folder)
-        command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--no-header", "-p", "no:cacheprovider", *TESTS, *selection]
-        environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        pytest = ["-q", "-rfE", "--no-header", "-p", "no:cacheprovider", *TESTS, *selection]
+        command = [sys.executable, "-c", IN_THE_COPY, str(folder), *pytest]
+        environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "CONVRNN_NATIVE": "off"}
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return re.findall(r"^(?:FAILED|ERROR) \S*::(\S+?)(?: - .*)?$", done.stdout, re.MULTILINE)
 

@@ -101,7 +101,9 @@ def in_chunks(net: Layer, rows: list[Tensor], rng: random.Random, end: bool = Tr
     pieces: list[list[Tensor]] = [[] for _ in rows]
     position, joins = [0] * len(rows), [rng.choice((0, 0, 0, 1, 2)) for _ in rows]
     ended = [False] * len(rows)
-    most = rng.choice((1, 2, 3, 5, 8))
+    # Rows of hundreds of frames in chunks of one take a second a split and show nothing new.
+    longest = max((len(row) for row in rows), default=0)
+    most = rng.choice((1, 2, 3, 5, 8)) * (1 + longest // 32)
     turn = 0
     while turn == 0 or not all(ended if end else [p == len(r) for p, r in zip(position, rows, strict=True)]):
         width = rng.randint(0, most)

@@ -7,8 +7,7 @@ of dropout are a function of seed, row and frame. Where a case is exempt it says
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from math import ceil, floor
 from typing import Any, NamedTuple
 
@@ -16,49 +15,13 @@ import torch
 from torch import Tensor
 
 from convrnn.core.errors import ConvrnnError
-from convrnn.core.seq import Ids, Seq, Shape, State, tidy
+from convrnn.core.seq import Ids, Seq, State, tidy
 from convrnn.core.spec import registered
+from convrnn.deploy.graphs import fixed_lengths
 from convrnn.layers.base import Layer, Spec
+from convrnn.testing import laws_export
+from convrnn.testing.case import Case as Case, Law, gradients, random_linear
 from convrnn.testing.chunks import LawBroken, batch_of, compare, compare_states, in_chunks, leaves, make_rows, pad_rows, split_rows
-
-
-@dataclass(frozen=True)
-class Case:
-    """A layer, what it is fed, and the laws it is exempt from.
-
-    Attributes:
-        name: shown in test ids.
-        spec: the layer.
-        in_shape: what goes in.
-        lengths: frames of each row; short and empty rows belong in.
-        exempt: law (or `law:train`) -> reason.
-        dtype: of the values.
-    """
-
-    name: str
-    spec: Spec
-    in_shape: int | Shape | Ids
-    lengths: tuple[int, ...] = (11, 0, 5, 1)
-    exempt: Mapping[str, str] = field(default_factory=dict)
-    dtype: torch.dtype = torch.float64
-
-    def build(self, training: bool = False) -> Layer:
-        """The layer, its weights fixed and none of them zero (a zero bias would hide a padding that is multiplied)."""
-        torch.manual_seed(0)
-        net = self.spec.build(self.in_shape).to(self.dtype)
-        with torch.no_grad():
-            for parameter in net.parameters():
-                parameter.add_(torch.randn_like(parameter), alpha=0.1)
-        return net.train(training)
-
-    def rows(self, seed: int) -> list[Tensor]:
-        """The input, one tensor a row."""
-        shape = (self.in_shape,) if isinstance(self.in_shape, int) else self.in_shape
-        return make_rows(shape, self.lengths, seed, self.dtype)
-
-
-Law = Callable[[Case, int, bool], None]
-"""`law(case, seed, training)`."""
 
 
 def chunking(case: Case, seed: int, training: bool) -> None:
@@ -119,7 +82,7 @@ def padding(case: Case, seed: int, training: bool) -> None:
         torch.manual_seed(seed)
         y = split_rows(net(Seq(values, batch.lengths)).seq)
         wanted = [p for p in (values, *net.parameters()) if p.requires_grad]
-        grads = torch.autograd.grad(_loss(y, seed), wanted, allow_unused=True) if wanted else ()
+        grads = torch.autograd.grad(random_linear(y, seed), wanted, allow_unused=True) if wanted else ()
         found = [torch.zeros_like(p) if g is None else g for p, g in zip(wanted, grads, strict=True)]
         results.append([*y, *found, *net.buffers()])
         if values.requires_grad and any(bool(found[0][i, n:].any()) for i, n in enumerate(case.lengths)):
@@ -141,9 +104,9 @@ def batch(case: Case, seed: int, training: bool) -> None:
         compare(f"row {i}, alone", alone[i], whole[i])
         compare(f"row {i}, at place {place}", shuffled[place], whole[i])
     parameters = [p for p in net.parameters() if p.requires_grad]
-    if parameters and _loss(whole, seed).requires_grad:
-        together = torch.autograd.grad(_loss(whole, seed), parameters, allow_unused=True)
-        apart = torch.autograd.grad(_loss(alone, seed), parameters, allow_unused=True)
+    if parameters and random_linear(whole, seed).requires_grad:
+        together = torch.autograd.grad(random_linear(whole, seed), parameters, allow_unused=True)
+        apart = torch.autograd.grad(random_linear(alone, seed), parameters, allow_unused=True)
         for a, b in zip(apart, together, strict=True):
             if a is not None and b is not None:
                 compare("gradient", a, b, gradient=True)
@@ -251,36 +214,6 @@ def spec(case: Case, seed: int, training: bool) -> None:
         compare(form, tidy(again(batch_of(rows)).seq).values, tidy(Seq(want, net(batch_of(rows)).seq.lengths)).values)
 
 
-def export(case: Case, seed: int, training: bool) -> None:
-    """10. (first half) `torch.export` with dynamic batch and time equals the layer at other sizes."""
-    net, rows = case.build(training), [row for row in case.rows(seed) if len(row)]
-    dynamic = torch.export.Dim.DYNAMIC
-    fixed = _has_fixed_length(net)
-    sample = batch_of((rows * 2)[:3])
-
-    class Plain(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
-
-        def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
-            y = self.net(Seq(values, lengths)).seq
-            return y.values, y.lengths
-
-    sizes = {0: dynamic} if fixed else {0: dynamic, 1: dynamic}
-    with torch.no_grad():
-        program = torch.export.export(Plain(), (sample.values, sample.lengths), dynamic_shapes=(sizes, {0: dynamic}))
-        for others in (case.rows(seed + 1), make_rows(net.in_shape, case.lengths if fixed else (17, 3), seed, case.dtype)):
-            x = batch_of([row for row in others if len(row)], poison=not isinstance(net.in_shape, Ids))
-            values, lengths = program.module()(x.values, x.lengths)
-            want = net(x).seq
-            compare("export", tidy(Seq(values, lengths)).values, tidy(want).values)
-
-
-def _has_fixed_length(net: Layer) -> bool:
-    return any(layer.name == "flatten" for _, layer in net.walk())
-
-
 def purity(case: Case, seed: int, training: bool) -> None:
     """11. Neither input nor state is mutated, and a replayed state gives the same answer."""
     net, rows = case.build(training), case.rows(seed)
@@ -310,7 +243,7 @@ def purity(case: Case, seed: int, training: bool) -> None:
 def gradcheck(case: Case, seed: int, training: bool) -> None:
     """12. Gradients of input, state and parameters equal finite differences, in float64."""
     net = case.build(training)
-    rows = case.rows(seed) if _has_fixed_length(net) else [row[:4] for row in case.rows(seed)]
+    rows = case.rows(seed) if fixed_lengths(net) else [row[:4] for row in case.rows(seed)]
     x = batch_of(rows, poison=False)
     parameters = dict(net.named_parameters())
     torch.manual_seed(seed)
@@ -318,7 +251,7 @@ def gradcheck(case: Case, seed: int, training: bool) -> None:
     known = [
         leaf
         for leaf in leaves(start)
-        if leaf.dtype.is_floating_point and bool(torch.isfinite(leaf).all()) and float(leaf.abs().sum()) < 1e100
+        if leaf.dtype.is_floating_point and bool(torch.isfinite(leaf).all()) and float(leaf.detach().abs().sum()) < 1e100
     ]
 
     def answer(*inputs: Tensor) -> Tensor:
@@ -355,7 +288,10 @@ LAWS: dict[str, Law] = {
     "shape": shape,
     "empty": empty,
     "spec": spec,
-    "export": export,
+    "export": laws_export.export,
+    "compile": laws_export.compiled,
+    "onnx": laws_export.onnx,
+    "onnx-step": laws_export.onnx_step,
     "purity": purity,
     "gradcheck": gradcheck,
 }
@@ -367,21 +303,25 @@ RANDOM = ("chunking", "state", "gradient", "purity")
 
 
 class Verdict(NamedTuple):
-    """What came of a law on a case: `pass`, `exempt` (with the reason) or `FAIL` (with what broke)."""
+    """What came of a law on a case: `pass`, `exempt` or `skip` (with the reason), or `FAIL` (with what broke)."""
 
     law: str
     outcome: str
     reason: str = ""
 
 
-def law_names() -> list[str]:
-    """Every law, and `law:train` for those that hold in training mode too."""
-    return [*LAWS, *(f"{law}:train" for law in TRAINED)]
+def law_names(costly: bool = False) -> list[str]:
+    """Every law, and `law:train` for those that hold in training mode too; those of `COSTLY`, which take seconds a case, if asked for."""
+    kept = [law for law in LAWS if costly or law not in laws_export.COSTLY]
+    return [*kept, *(f"{law}:train" for law in TRAINED)]
 
 
 def check(case: Case, key: str, seeds: range = range(1)) -> Verdict:
     """Runs a law; an exemption is checked too: the law must fail."""
     law, _, mode = key.partition(":")
+    absent = laws_export.absent(law)
+    if absent:
+        return Verdict(key, "skip", absent)
     broken = ""
     for seed in seeds:
         try:
@@ -393,22 +333,3 @@ def check(case: Case, key: str, seeds: range = range(1)) -> Verdict:
     if reason is None:
         return Verdict(key, "FAIL", broken) if broken else Verdict(key, "pass")
     return Verdict(key, "exempt", reason) if broken else Verdict(key, "FAIL", f"exempt ({reason}), but the law holds")
-
-
-def _loss(outputs: list[Tensor], seed: int) -> Tensor:
-    """A random linear function of the outputs."""
-    generator = torch.Generator().manual_seed(seed)
-    terms = [(y * torch.randn(y.shape, generator=generator, dtype=y.dtype)).sum() for y in outputs]
-    return torch.stack(terms).sum()
-
-
-def gradients(net: Layer, rows: list[Tensor], run: Callable[[list[Tensor]], list[Tensor]], seed: int) -> list[Tensor]:
-    """Gradients of rows and parameters of a random linear function of what `run` answers."""
-    inputs = [row.clone().requires_grad_() if row.dtype.is_floating_point else row for row in rows]
-    outputs = run(inputs)
-    wanted = [t for t in (*inputs, *net.parameters()) if t.requires_grad]
-    loss = _loss(outputs, seed)
-    if not wanted or not loss.requires_grad:
-        return []
-    found = torch.autograd.grad(loss, wanted, allow_unused=True)
-    return [torch.zeros_like(t) if g is None else g for t, g in zip(wanted, found, strict=True)]

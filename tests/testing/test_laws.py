@@ -10,12 +10,13 @@ import torch
 from convrnn.core.seq import Ids
 from convrnn.core.spec import registered
 from convrnn.layers.base import Spec
-from convrnn.testing import laws, stacks
+from convrnn.testing import laws, laws_export, stacks
+from convrnn.testing.case import Case, gradients, representatives
 from convrnn.testing.cases import CASES
-from convrnn.testing.chunks import LawBroken, batch_of, compare, compare_states, split_rows
-from convrnn.testing.laws import Case
+from convrnn.testing.chunks import LawBroken, batch_of, compare, split_rows
 
 NAMES = {case.name: case for case in CASES}
+FIRST = representatives(CASES)
 SEEDS, SEEDS_FULL = range(5), range(200)
 STACKS, STACKS_FULL = 30, 500
 
@@ -30,6 +31,8 @@ def is_random(law: str) -> bool:
 def hold(case: Case, law: str, seeds: range) -> None:
     """The law holds, or the case is exempt from it and the law fails as its reason says."""
     verdict = laws.check(case, law, seeds)
+    if verdict.outcome == "skip":
+        pytest.skip(verdict.reason)
     assert verdict.outcome == ("exempt" if law in case.exempt else "pass"), f"{case.name}: {law}: {verdict.reason}"
 
 
@@ -53,24 +56,24 @@ def test_law_in_float32(case: Case, law: str) -> None:
     hold(replace(case, dtype=torch.float32), law, range(2))
 
 
+@pytest.mark.parametrize(
+    ("case", "law"),
+    [
+        pytest.param(case, law, id=f"{case.name}-{law}", marks=() if case.name in FIRST or law in case.exempt else pytest.mark.full)
+        for case in CASES
+        for law in laws_export.COSTLY
+    ],
+)
+def test_costly_law(case: Case, law: str) -> None:
+    """Of each family one case by default; with --full every one."""
+    hold(case, law, range(1))
+
+
 @pytest.mark.full
-@by_case
-def test_compiled_equals_eager(case: Case) -> None:
-    """One graph, whole rows and steps, at more than one size."""
-    torch.compiler.reset()
-    net = case.build()
-    compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
-    for seed in range(2):
-        x = batch_of([*case.rows(seed)] * (seed + 1))
-        for got, want in zip(split_rows(compiled(x).seq), split_rows(net(x).seq), strict=True):
-            compare("compiled", got, want)
-    if net.streams:
-        x, last = batch_of(case.rows(0)), torch.tensor([True] + [False] * (len(case.lengths) - 1))
-        state = net.initial_state(len(case.lengths), torch.zeros((), dtype=case.dtype))
-        want, got = net(x, state, last), compiled(x, state, last)
-        for a, b in zip(split_rows(got.seq), split_rows(want.seq), strict=True):
-            compare("compiled step", a, b)
-        compare_states("compiled state", got.state, want.state)
+@pytest.mark.parametrize("case", [case for case in CASES if case.name in FIRST], ids=lambda case: case.name)
+def test_inductor(case: Case) -> None:
+    """What torch compiles to C++ and loads, against the layer."""
+    laws_export.compare_compiled(case, 0, "inductor")
 
 
 def hold_stack(seed: int) -> None:
@@ -97,7 +100,7 @@ def gradients_of(case: Case) -> list[torch.Tensor]:
     def answers(rows: list[torch.Tensor]) -> list[torch.Tensor]:
         return split_rows(net(batch_of(rows)).seq)
 
-    return laws.gradients(net, case.rows(0), answers, 0)
+    return gradients(net, case.rows(0), answers, 0)
 
 
 @by_case
@@ -126,6 +129,7 @@ def test_every_exemption_is_one_that_the_contract_allows() -> None:
         "chunking": "needs the whole row",
         "state": "needs the whole row",
         "gradient": "needs the whole row",
+        "onnx-step": "needs the whole row",
         "gradient:train": ("needs the whole row", "batch norm in training"),
         "reach": "ids cannot be NaN",
         "empty": "its rows have a fixed number of frames",
