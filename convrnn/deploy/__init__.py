@@ -1,4 +1,4 @@
-"""Trained models outside training: load, predict, stream, save. Never imports `train`."""
+"""Trained models outside training: load, predict, stream, save, export. Never imports `train`."""
 
 from convrnn.deploy.model import Model, load
 

@@ -41,12 +41,12 @@ def _stages(layer: Layer, path: str, before: tuple[Layer, ...], frames: int) -> 
     """Those in a layer at this path, behind the layers that the data went through."""
     inner = list(layer.parts())
     if not inner:
-        if layer.name != "serial":
+        if not layer.chained:
             yield Stage(path, layer, facts_of((*before, layer)), int(layer.frames(frames)))
         return
     for place, part in inner:
         yield from _stages(part, f"{path}.{place}" if path else place, before, frames)
-        if layer.name == "serial":
+        if layer.chained:
             before, frames = (*before, part), int(part.frames(frames))
 
 

@@ -24,6 +24,7 @@ from convrnn.core.seq import Seq
 from convrnn.data.batch import Encoded, batches, order
 from convrnn.data.examples import Columns, Examples
 from convrnn.data.memory import from_arrays
+from convrnn.deploy.export import Exported, FormatName, export
 from convrnn.layers.base import Layer, Spec
 from convrnn.layers.stream import Stream
 from convrnn.modality import Modality
@@ -100,6 +101,21 @@ class Model:
             NotStreamable: names the layer and the remedy.
         """
         return self.net.stream(batch)
+
+    def export(self, form: FormatName | str, path: str | Path) -> Exported:
+        """Writes the layers as one file for other programs, after running it against them. What makes frames of raw input stays outside.
+
+        Args:
+            form: `onnx`: whole rows; `onnx-step`: some frames and the state; `pt2`: whole rows for torch.
+            path: of the file; an older one is replaced.
+
+        Raises:
+            UsageError: no such format, or ONNX is not installed.
+            NotStreamable: a step of a model that does not stream; names the layer and the remedy.
+            JobError: the file does not equal the model, or could not be written; an older one stays as it was.
+        """
+        about = {"name": self.name, "modality": self.modality.to_json(indent=None), "task": self.task.to_json(indent=None)}
+        return export(self.net, form, path, about)
 
     @property
     def kind(self) -> Any:

@@ -1,0 +1,38 @@
+"""`convrnn export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from convrnn.cli import console
+
+NAME = "export"
+
+
+def run(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `convrnn train` wrote.")],
+    form: Annotated[
+        str, typer.Option("--format", help="onnx: whole rows; onnx-step: some frames and the state; pt2: whole rows for torch.")
+    ] = "onnx",
+    out: Annotated[Path | None, typer.Option(help="The file; by default model.onnx, model-step.onnx or model.pt2 in the run.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Write a trained model as one file for other programs, checked against the model."""
+    from convrnn.deploy import load
+    from convrnn.deploy.export import find_format
+
+    path = folder / find_format(form).file if out is None else out
+    found = load(folder).export(form, path)
+    if json:
+        console.as_json({**found._asdict(), "path": str(found.path)})
+        return
+    states = sum(name.startswith("state.") for name in found.inputs)
+    inputs = [name for name in found.inputs if not name.startswith("state.")] + ([f"{states} states"] if states else [])
+    outputs = [name for name in found.outputs if not name.startswith("next.")] + ([f"{states} states"] if states else [])
+    console.told(
+        f"{found.path}: {found.bytes:,} bytes, {', '.join(inputs)} -> {', '.join(outputs)}; "
+        f"largest difference from the model {found.difference:.1e} of the largest number"
+    )
