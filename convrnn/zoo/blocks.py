@@ -28,9 +28,12 @@ from convrnn.zoo.base import Fingerprint, Kind, Value
 
 EVERY_KIND: tuple[Kind, ...] = ("series", "text", "image")
 
-Blocks = Annotated[int | None, Field(gt=0, le=8, description="blocks of convolution; null: by the length of the rows")]
 Depth = Annotated[int, Field(gt=0, le=8, description="blocks, or recurrent layers, one on the other")]
 Drop = Annotated[float, Field(ge=0, lt=1, description="dropout rate before the head (and between recurrent layers)")]
+Frames = Annotated[int | None, Field(gt=0, description="frames; null: by the length of the rows")]
+Fusion = Annotated[
+    Literal["concat", "add", "mean", "multiply", "gate", "attention"], Field(description="how the answers of the branches become one")
+]
 Kernel = Annotated[int, Field(gt=0, description="frames that a convolution reads")]
 PoolKind = Annotated[Literal["last", "mean", "max", "attention"], Field(description="how the frames of a row become one")]
 Width = Annotated[int | None, Field(gt=0, description="channels of the first layer; null: by the number of rows")]
@@ -45,6 +48,7 @@ keep."""
 FEW_ROWS = 500
 FRAMES_WANTED = 24
 LARGEST_WINDOW = 8
+SHORTEST_WINDOW = 4
 
 
 def width_for(data: Fingerprint, full: int, given: int | None = None) -> int:
@@ -65,6 +69,18 @@ def pool_windows(frames: int, blocks: int) -> tuple[int, ...]:
         windows.append(window)
         frames = -(-frames // window)
     return tuple(windows)
+
+
+def windows_for(frames: int, size: int | None = None, hop: int | None = None) -> tuple[int, int]:
+    """Size and hop of windows, those given or so that they overlap by half and about 24 come out of this many frames; 4 frames at least.
+
+    Example:
+        >>> windows_for(29), windows_for(1344), windows_for(1344, size=32)
+        ((4, 2), (112, 56), (32, 16))
+    """
+    if size is None:
+        size = max(SHORTEST_WINDOW, 2 * (hop or round(frames / FRAMES_WANTED)))
+    return size, hop or max(1, size // 2)
 
 
 def embedding_width(data: Fingerprint) -> int:

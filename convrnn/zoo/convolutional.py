@@ -12,7 +12,8 @@ from convrnn.layers.conv import Conv
 from convrnn.layers.embed import Embedding
 from convrnn.layers.framewise import Activation, Flatten, Fold, Linear
 from convrnn.layers.norm import BatchNorm
-from convrnn.layers.pool import GlobalPool, Pool
+from convrnn.layers.pool import Pool
+from convrnn.layers.pool_whole import GlobalPool
 from convrnn.zoo.base import Fingerprint, Paper, entry
 from convrnn.zoo.blocks import (
     ANNEALED,

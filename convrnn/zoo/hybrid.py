@@ -1,25 +1,23 @@
-"""Convolution joined with recurrence: `crnn`, `cnn-lstm`, `parallel-cnn-lstm`, `lstm-fcn`."""
+"""Convolution joined with recurrence in four ways: `crnn`, `cnn-lstm`, `parallel-cnn-lstm`, `gate-cnn-lstm`; and `lstm-fcn`."""
 
 from __future__ import annotations
-
-import math
 
 from convrnn.layers.base import Spec
 from convrnn.layers.combine import Parallel
 from convrnn.layers.conv import Conv
 from convrnn.layers.framewise import Activation, Fold
-from convrnn.layers.norm import BatchNorm
-from convrnn.layers.pool import GlobalPool
+from convrnn.layers.pool_whole import GlobalPool
 from convrnn.layers.recurrent import GRU, LSTM
+from convrnn.layers.window import TimeDistributed, Window
 from convrnn.zoo.base import Fingerprint, Paper, entry
 from convrnn.zoo.blocks import (
     ANNEALED,
     EVERY_KIND,
-    FRAMES_WANTED,
-    Blocks,
     BothWays,
     Depth,
     Drop,
+    Frames,
+    Fusion,
     Kernel,
     PoolKind,
     Width,
@@ -30,6 +28,7 @@ from convrnn.zoo.blocks import (
     pool_windows,
     stack,
     width_for,
+    windows_for,
 )
 from convrnn.zoo.convolutional import fcn_blocks
 
@@ -37,6 +36,8 @@ _SHI = Paper("Shi, Bai & Yao", 2015, "An end-to-end trainable neural network for
 _ZHOU = Paper("Zhou, Sun, Liu & Lau", 2015, "A C-LSTM neural network for text classification", "1511.08630")
 _SAINATH = Paper("Sainath et al.", 2015, "Convolutional, long short-term memory, fully connected deep neural networks")
 _DONAHUE = Paper("Donahue et al.", 2015, "Long-term recurrent convolutional networks for visual recognition", "1411.4389")
+_BRADBURY = Paper("Bradbury, Merity, Xiong & Socher", 2016, "Quasi-recurrent neural networks", "1611.01576")
+_SHI_CONV = Paper("Shi et al.", 2015, "Convolutional LSTM network: a machine learning approach for precipitation nowcasting", "1506.04214")
 _KARIM = Paper("Karim, Majumdar, Darabi & Chen", 2017, "LSTM fully convolutional networks for time series classification", "1709.05206")
 
 
@@ -70,38 +71,73 @@ def crnn(
     return stack(frames_of(data, dropout), *blocks, dropped(dropout), (cell, GlobalPool(pool)), dropped(dropout))
 
 
-@entry("cnn-lstm", kinds=EVERY_KIND, papers=(_DONAHUE,), settings=ANNEALED)
-def cnn_lstm(data: Fingerprint, *, width: Width = None, depth: Blocks = None, dropout: Drop = 0.3, pool: PoolKind = "mean") -> Spec:
-    """A CNN that reads windows one by one as feature extractor, and an LSTM over what it found in each.
+@entry("cnn-lstm", kinds=EVERY_KIND, papers=(_DONAHUE,), settings=ANNEALED, version=2)
+def cnn_lstm(
+    data: Fingerprint,
+    *,
+    width: Width = None,
+    depth: Depth = 2,
+    kernel: Kernel = 3,
+    window: Frames = None,
+    hop: Frames = None,
+    dropout: Drop = 0.3,
+    pool: PoolKind = "mean",
+) -> Spec:
+    """A CNN that reads windows one by one as feature extractor, and an LSTM over what it found in each. Streams.
 
-    `depth` convolutions with kernel = stride = 2, so windows of 2^depth frames that do not overlap and leave no frame out. By default 1
-    to 4 of them, so that about 24 windows come out of a row of median length; for images at least 2, which halve the height too. Streams.
+    Each window is a whole sequence to the CNN: `depth` blocks of convolution, and the maximum over the window's frames of what they found
+    (in pictures the height is halved by each block, then folded into channels). Nothing crosses a window's border. By default windows
+    overlap by half, and a row of median length has about 24 of them, but none is shorter than 4 frames.
     """
     picture = data.kind == "image"
-    halvings = round(math.log2(max(data.lengths[1], 1) / FRAMES_WANTED))
     first = width_for(data, 32 if picture else 64, width)
-    widths = [first * 2 ** min(i, 1) for i in range(depth or min(4, max(2 if picture else 1, halvings)))]
-    windows = [_window_block(features, (2, 3) if picture else 2) for features in widths]
-    front, behind = ((), (Fold(),)) if picture else (frames_of(data, dropout), ())
-    recurrence = (LSTM(2 * first), GlobalPool(pool))
-    return stack(front, *windows, behind, dropped(dropout), recurrence, dropped(dropout))
-
-
-def _window_block(features: int, kernel: int | tuple[int, ...]) -> tuple[Spec, ...]:
-    """Two frames become one; the height, if there is one, is halved too, by windows of 3 that overlap."""
-    return Conv(features, kernel=kernel, stride=2, bias=False), BatchNorm(), Activation("relu")
+    widths = [first * 2 ** min(i, 1) for i in range(depth)]
+    blocks = (
+        picture_blocks(data, widths, kernel, shortening=0, least=0) if picture else stack(*(conv_block(w, kernel) for w in widths)).layers
+    )
+    extractor = stack(blocks, (GlobalPool("max"),), (Fold(),) if picture else ())
+    front = () if picture else frames_of(data, dropout)
+    windows = (Window(*windows_for(data.lengths[1], window, hop)), TimeDistributed(extractor))
+    return stack(front, windows, dropped(dropout), (LSTM(2 * first), GlobalPool(pool)), dropped(dropout))
 
 
 @entry("parallel-cnn-lstm", kinds=EVERY_KIND, papers=(_KARIM,), settings=ANNEALED)
-def parallel_cnn_lstm(data: Fingerprint, *, width: Width = None, kernel: Kernel = 5, dropout: Drop = 0.3, pool: PoolKind = "mean") -> Spec:
-    """A CNN and an LSTM side by side over the same frames, their answers concatenated. Streams.
+def parallel_cnn_lstm(
+    data: Fingerprint,
+    *,
+    width: Width = None,
+    kernel: Kernel = 5,
+    fusion: Fusion = "concat",
+    dropout: Drop = 0.3,
+    pool: PoolKind = "mean",
+) -> Spec:
+    """A CNN and an LSTM side by side over the same frames, their answers fused. Streams.
 
     The CNN answers with the maximum over time (what was there), the LSTM with `pool` of its states (in which order).
     """
     first = width_for(data, 64, width)
     seen = stack(conv_block(first, kernel), conv_block(2 * first, kernel), (GlobalPool("max"),))
     remembered = stack((LSTM(2 * first), GlobalPool(pool)))
-    return stack(frames_of(data, dropout), (Parallel(seen, remembered),), dropped(dropout))
+    return stack(frames_of(data, dropout), (Parallel(seen, remembered, merge=fusion),), dropped(dropout))
+
+
+@entry("gate-cnn-lstm", kinds=EVERY_KIND, papers=(_BRADBURY, _SHI_CONV), settings=ANNEALED)
+def gate_cnn_lstm(
+    data: Fingerprint,
+    *,
+    width: Width = None,
+    kernel: Kernel = 5,
+    dropout: Drop = 0.3,
+    pool: PoolKind = "mean",
+) -> Spec:
+    """A causal CNN inside the gates of an LSTM: it reads `kernel` frames and says what to write (i) and what to forget (f). Streams.
+
+    The frame itself makes the candidate and the output gate, and the state enters all four. Relatives: QRNN, where convolutions make every
+    gate and the state none, and ConvLSTM, where the state is convolved too.
+    """
+    first = width_for(data, 64, width)
+    gates = stack((Conv(first, kernel=kernel, padding="causal"), Activation("relu")))
+    return stack(frames_of(data, dropout), (LSTM(2 * first, gates=gates, into=("i", "f")), GlobalPool(pool)), dropped(dropout))
 
 
 @entry("lstm-fcn", kinds=EVERY_KIND, papers=(_KARIM,), settings={**ANNEALED, "rate": 1e-3})

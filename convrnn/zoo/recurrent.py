@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convrnn.layers.base import Spec
-from convrnn.layers.pool import GlobalPool
+from convrnn.layers.pool_whole import GlobalPool
 from convrnn.layers.recurrent import GRU, LSTM, RNN
 from convrnn.zoo.base import Fingerprint, Paper, entry
 from convrnn.zoo.blocks import ANNEALED, EVERY_KIND, Depth, Drop, PoolKind, Width, dropped, frames_of, stack, width_for

@@ -41,7 +41,7 @@ def test_fingerprint_of_rows() -> None:
 
 
 def test_every_entry_says_what_it_is() -> None:
-    expected = "bigru bilstm cnn cnn-lstm crnn fcn gru lstm lstm-fcn mnist-cnn parallel-cnn-lstm rnn tcn text-cnn"
+    expected = "bigru bilstm cnn cnn-lstm crnn fcn gate-cnn-lstm gru lstm lstm-fcn mnist-cnn parallel-cnn-lstm rnn tcn text-cnn"
     assert zoo.names() == tuple(expected.split())
     for name in zoo.names():
         entry = zoo.get(name)
