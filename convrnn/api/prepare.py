@@ -169,7 +169,6 @@ def _count(part: Examples | None) -> str:
 
 def _live(net: Layer) -> str:
     """How it answers a live stream, in words."""
-    if not net.streams:
-        place = next((f"{path}.{layer.name}" for path, layer in reversed(list(net.walk())) if not layer.streams), "")
-        return f"; whole rows only, since {place} needs the end of the row"
+    if found := net.obstacle():
+        return f"; whole rows only, since {found[0]} needs the end of the row"
     return "; streams, answers when the row ends" if net.lookahead is None else f"; streams, {net.lookahead} frame(s) behind"

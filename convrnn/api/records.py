@@ -45,7 +45,7 @@ def write_mistakes(folder: Path, examples: Examples, answers: list[dict[str, Any
             record["text"] = examples.inputs[row]
         else:
             record["array"] = f"m{len(arrays)}"
-            arrays[record["array"]] = _picture(examples.inputs[row]) if examples.kind == "image" else np.asarray(examples.inputs[row])
+            arrays[record["array"]] = as_picture(examples.inputs[row]) if examples.kind == "image" else np.asarray(examples.inputs[row])
         records.append(record)
     with replacing(folder / "mistakes.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]  (its stub takes the keywords for its own options)
@@ -60,7 +60,7 @@ def _worst(examples: Examples, answers: list[dict[str, Any]]) -> list[int]:
     return sorted(range(len(answers)), key=lambda row: -abs(answers[row]["value"] - float(targets[row])))[:MISTAKES]
 
 
-def _picture(image: Any) -> np.ndarray[Any, Any]:
+def as_picture(image: Any) -> np.ndarray[Any, Any]:
     """uint8 `[H, W, C]`, as a picture is shown."""
     array = np.asarray(image)
     array = array[..., None] if array.ndim == 2 else array

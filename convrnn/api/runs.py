@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from convrnn.api.folder import MEMORY, Config, begun, discard, finished, new_folder, read_config, refuse_existing
+from convrnn.api.gates import write_gates
 from convrnn.api.options import plain
 from convrnn.api.prepare import Prepared, Request, Say, TaskName, prepare
 from convrnn.api.records import metrics_of, write_metrics, write_mistakes, write_predictions, write_summary
@@ -292,6 +293,7 @@ def _finish(prepared: Prepared, fitted: Fitted, job: _Job) -> Run:
         model.save(folder)
         write_predictions(folder / "predictions.jsonl", examples, answers)
         write_mistakes(folder, examples, answers)
+        write_gates(folder, model, prepared.encoded[shown].encoded, examples, answers)
         write_summary(folder, prepared, job.command)
         write_metrics(folder, metrics)
         if job.report:

@@ -8,7 +8,8 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
-from unicodedata import east_asian_width
+
+from convrnn.core.columns import width
 
 
 def line(text: str = "") -> None:
@@ -38,11 +39,6 @@ def fail(text: str, code: int) -> int:
 def as_json(value: Any) -> None:
     """One machine-readable object."""
     print(json.dumps(value, ensure_ascii=False, indent=2, default=str), flush=True)
-
-
-def width(text: str) -> int:
-    """Columns on a terminal: Chinese characters take two."""
-    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> list[str]:

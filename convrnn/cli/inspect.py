@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from convrnn.cli import console
+from convrnn.cli import console, inspect_row
 
 NAME = "inspect"
 
@@ -17,15 +17,28 @@ def run(
     what: Annotated[str, typer.Argument(metavar="RUN|SPEC|DATA", help="A run folder, a YAML spec, or data (a built-in name or a path).")],
     shape: Annotated[str | None, typer.Option(help="Of a SPEC's frames: channels, or H,C or H,W,C; ids:N for N symbols.")] = None,
     frames: Annotated[int, typer.Option(help="Frames of the row that a SPEC's latency is measured on.")] = 100,
+    row: Annotated[str | None, typer.Option(metavar="FILE:N", help="Look inside a RUN while it reads the example in line N.")] = None,
+    layer: Annotated[str | None, typer.Option(help="With --row: this layer only, by its place.")] = None,
+    units: Annotated[int | None, typer.Option(help="With --row: so many units of each layer; 3 by default.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="With --row: draw the layer, or the first recurrence.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say what a run, a spec or data are.
 
     Of a run and a spec: layers, shapes, parameters, reach, latency; of data: rows, lengths, labels.
+    Of one row that a run reads: the prediction, and what went on in every layer.
     """
     from convrnn.core.errors import UsageError
 
     place = Path(what)
+    if row is not None:
+        if not (place / "model.json").is_file():
+            raise UsageError("--row", f"looks inside a run, and {what} is none", "give the folder that `convrnn train` wrote")
+        inspect_row.run(place, row, layer, 3 if units is None else units, plot, json)
+        return
+    for option, value in (("--layer", layer), ("--units", units), ("--plot", plot)):
+        if value is not None:
+            raise UsageError(option, "belongs to --row", "add --row FILE:N, or leave it out")
     if (place / "model.json").is_file():
         found = _of_run(place)
     elif place.suffix in (".yaml", ".yml") and place.is_file():
@@ -118,13 +131,13 @@ def _part(examples: Any, task: str) -> dict[str, Any]:
 
 def _biases(net: Any) -> str:
     """Where torch would count more: it has a second, redundant bias."""
-    from convrnn.layers.recurrent import Cell
+    from convrnn.layers.cell import Cell
 
     extra = 0
     for _, layer in net.walk():
         spec = layer.made_from
         if isinstance(spec, Cell):
-            one = spec.gates * spec.features - (spec.features if spec.inner_bias else 0)
+            one = len(spec.symbols) * spec.features - (spec.features if spec.inner_bias else 0)
             extra += one * spec.layers * (2 if spec.bidirectional else 1)
     return f"recurrent layers have one bias a gate, as in the papers and in Keras; torch.nn would count {extra:,} more" if extra else ""
 

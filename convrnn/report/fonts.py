@@ -17,6 +17,8 @@ from typing import NamedTuple, Self
 
 from matplotlib import font_manager, ft2font
 
+from convrnn.core.columns import width
+
 LATIN = "DejaVu Sans"  # comes with matplotlib, so it is always there
 CHINESE = (
     "Noto Sans CJK SC",
@@ -83,15 +85,10 @@ class Lettering:
         return AxisLabels(short, False) if good else AxisLabels(tuple(str(number) for number in range(1, len(short) + 1)), True)
 
 
-def columns(text: str) -> int:
-    """The width of a text, in Latin letters."""
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
-
-
 def _cut(name: str) -> str:
-    if columns(name) <= LONGEST:
+    if width(name) <= LONGEST:
         return name
-    kept = next(number for number in range(len(name), -1, -1) if columns(name[:number]) < LONGEST)
+    kept = next(number for number in range(len(name), -1, -1) if width(name[:number]) < LONGEST)
     return name[:kept].rstrip() + "\u2026"
 
 

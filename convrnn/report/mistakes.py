@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.image
 import numpy as np
@@ -20,7 +20,7 @@ from convrnn.report.figures import Drawing
 from convrnn.report.fonts import Lettering
 from convrnn.report.markup import Markup, escape, join, tag
 from convrnn.report.numerals import decimal, frames, percent
-from convrnn.report.records import Mistake
+from convrnn.report.records import Answer, Mistake
 
 WIDE, HIGH = 300, 104  # of a curve, in units of its SVG
 POINTS = 400  # of a curve: more would not be seen
@@ -47,7 +47,7 @@ def grid(found: Sequence[Mistake], lettering: Lettering, labels: Sequence[str]) 
     places = figure.subplots(down, across, squeeze=False).ravel().tolist()
     for axes, each in zip(places, shown, strict=False):
         _draw(axes, each)
-        axes.set_title(_title(each, names), fontsize=8)
+        axes.set_title(title(each.answer, names), fontsize=8)
     for axes in places[len(shown) :]:
         axes.set_axis_off()
     note = "; numbers: see the key in report.html" if labels and lettering.axis(labels).numbered else ""
@@ -85,7 +85,7 @@ def _caption(each: Mistake) -> Markup:
 
 def _picture(each: Mistake) -> Markup:
     buffer = io.BytesIO()
-    matplotlib.image.imsave(buffer, _rgb(each.array), format="png")
+    matplotlib.image.imsave(buffer, rgb(each.array), format="png")
     data = base64.b64encode(buffer.getvalue()).decode()
     return tag(
         "img",
@@ -96,7 +96,7 @@ def _picture(each: Mistake) -> Markup:
     )
 
 
-def _rgb(array: np.ndarray | None) -> np.ndarray:
+def rgb(array: np.ndarray | None) -> np.ndarray:
     """A picture `[H, W, C]` of one to four channels as `[H, W, 3 or 4]`, uint8."""
     assert array is not None
     grey = array.shape[2] in (1, 2)
@@ -118,7 +118,7 @@ def _curve(series: np.ndarray) -> list[Markup]:
 
 def _line(values: np.ndarray, colour: str, opacity: float) -> Markup:
     """A channel as a path; a missing value interrupts it, a value between two missing ones is a dash."""
-    x, y = _thin(values)
+    x, y = thin(values)
     wide = 2 + (x / (len(values) - 1) if len(values) > 1 else np.full(1, 0.5)) * (WIDE - 4)
     high = 2 + (1 - y) * (HIGH - 4)
     steps, pen = [], "M"
@@ -139,7 +139,7 @@ def _line(values: np.ndarray, colour: str, opacity: float) -> Markup:
     return tag("path", attributes={"d": "".join(steps), "stroke-linecap": "round", **look})
 
 
-def _thin(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def thin(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """At most `POINTS` points of a curve: of each stretch its lowest and its highest, so that no peak is lost."""
     x = np.arange(len(values))
     if len(values) <= POINTS:
@@ -168,14 +168,14 @@ def _draw(axes: Axes, each: Mistake) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     if each.kind == "image":
-        axes.imshow(_rgb(each.array), interpolation="nearest")
+        axes.imshow(rgb(each.array), interpolation="nearest")
         axes.spines[:].set_visible(False)
         return
     channels, _ = curves(each.array)
     faint = len(channels) > len(figures.SERIES)
     for number, values in enumerate(channels):
         axes.plot(
-            *_thin(values),
+            *thin(values),
             color=figures.TRAIN if faint else figures.SERIES[number],
             alpha=0.5 if faint else 1,
             linewidth=1.0,
@@ -183,8 +183,8 @@ def _draw(axes: Axes, each: Mistake) -> None:
         )
 
 
-def _title(each: Mistake, names: dict[str, str]) -> str:
-    answer = each.answer
+def title(answer: Answer, names: Mapping[str, str]) -> str:
+    """`true \u2192 predicted`, with the probability; classes by their names in figures."""
     if answer.label is None:
         return f"{decimal(float(answer.target))} \u2192 {decimal(answer.value)}"
     sure = f" {percent(answer.probability, 0)}" if math.isfinite(answer.probability) else ""

@@ -91,6 +91,33 @@ class Mistake:
 
 
 @dataclass(frozen=True)
+class Inner:
+    """What went on in a layer while a net read a row, and what it read: words, a series `[T, C]` or a picture `[H, W, C]` uint8.
+
+    Attributes:
+        layer: where it stands.
+        frames: of the input, as many as were read.
+        values: by symbol `[t, K]`: K units at t frames.
+        steps: by symbol, how many frames of the input one of these stands for.
+        words: of a text, as many as there is room for.
+        array: a series or a picture.
+        whole: frames of the row.
+        why: why this row is shown, if it was chosen.
+        answer: of the model, if one is told.
+    """
+
+    layer: str
+    frames: int
+    values: Mapping[str, np.ndarray]
+    steps: Mapping[str, float]
+    words: tuple[str, ...] = ()
+    array: np.ndarray | None = None
+    whole: int = 0
+    why: str = ""
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True)
 class Run:
     """Everything that a report draws from."""
 
@@ -101,6 +128,7 @@ class Run:
     epochs: tuple[Epoch, ...] = ()
     answers: tuple[Answer, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
+    gates: tuple[Inner, ...] = ()
     data: Mapping[str, Any] | None = None
     model: Mapping[str, Any] | None = None
     task: Mapping[str, Any] | None = None
@@ -135,6 +163,7 @@ def read(folder: str | Path) -> Run:
         epochs=epochs,
         answers=tuple(_answer(record, where) for where, record in _lines(place / "predictions.jsonl") if record.get("target") is not None),
         mistakes=_mistakes(place),
+        gates=_gates(place),
         data=_part(summary, "data"),
         model=_part(summary, "model"),
         task=_part(summary, "task"),
@@ -198,6 +227,35 @@ def _mistake(record: Json, arrays: Mapping[str, np.ndarray], where: str) -> Mist
         got = "nothing" if array is None else f"an array of {array.ndim} axes"
         raise DataError(f"{where}.array", f"expected an array of {rank} axes in mistakes.npz, got {got}", REMEDY)
     return Mistake(answer, kind, array=array)
+
+
+def _gates(place: Path) -> tuple[Inner, ...]:
+    path = place / "gates.json"
+    if not path.exists():
+        return ()
+    records = _parse(_text(path), path.name)
+    if not isinstance(records, list):
+        raise DataError(path.name, f"expected a list, got {type(records).__name__}", REMEDY)
+    arrays = _arrays(place / "gates.npz")
+    return tuple(_inner(record, arrays, f"{path.name}[{number}]") for number, record in enumerate(records))
+
+
+def _inner(record: Json, arrays: Mapping[str, np.ndarray], where: str) -> Inner:
+    if not isinstance(record, dict):
+        raise DataError(where, f"expected an object, got {record!r}", REMEDY)
+    gates = record.get("gates")
+    if not isinstance(gates, dict) or not gates:
+        raise DataError(f"{where}.gates", f"expected values by symbol, got {gates!r}", REMEDY)
+    try:
+        values = {str(symbol): np.array(means, dtype=np.float64).reshape(-1, 1) for symbol, means in gates.items()}
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}.gates", f"expected lists of numbers, got others ({error})", REMEDY) from error
+    frames, whole, step = (_number(record, key, where) for key in ("frames", "whole", "step"))
+    words, array = tuple(map(str, record.get("words") or ())), arrays.get(str(record.get("array")))
+    if not words and (array is None or array.ndim not in (2, 3)):
+        raise DataError(f"{where}.array", "expected a series or a picture in gates.npz, got neither", REMEDY)
+    layer, why = str(record.get("layer", "")), str(record.get("why", ""))
+    return Inner(layer, int(frames), values, dict.fromkeys(values, step), words, array, int(whole), why, _answer(record, where))
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from convrnn.core.errors import JobError, UsageError
 from convrnn.core.files import write
 from convrnn.report import curves, html, records, scores
 from convrnn.report.markup import Markup, join, tag
-from convrnn.report.records import Run
+from convrnn.report.records import Inner, Run
 from convrnn.report.scores import Classified, Regressed
 
 if TYPE_CHECKING:
@@ -38,18 +39,40 @@ def render(run_dir: str | Path, *, lettering: Lettering | None = None) -> Path:
         DataError: the folder is no run folder, or a record is damaged; nothing was written.
         JobError: a file cannot be read or written.
     """
-    try:
-        from convrnn.report import figures
-        from convrnn.report.fonts import Lettering
-    except ImportError as error:
-        if (error.name or "").split(".")[0] != "matplotlib":
-            raise
-        raise UsageError("report", "needs matplotlib, which is not installed", 'pip install "convrnn[train]"') from error
+    figures = _figures()
+    from convrnn.report.fonts import Lettering
+
     place = Path(run_dir)
     run = records.read(place)
     with figures.style(letters := lettering or Lettering.find()):
         text, pictures = _compose(run, letters)
     return _save(place, text, pictures)
+
+
+def heatmap(inner: Inner) -> bytes:
+    """The inner values of a layer over the input, as the content of a PNG file.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    figures = _figures()
+    from convrnn.report import gates
+    from convrnn.report.drawing import png
+    from convrnn.report.fonts import Lettering
+
+    with figures.style(letters := Lettering.find()):
+        return png(gates.heat(inner, letters))
+
+
+def _figures() -> ModuleType:
+    """The module that draws; raises `UsageError` where matplotlib is not installed."""
+    try:
+        from convrnn.report import figures
+    except ImportError as error:
+        if (error.name or "").split(".")[0] != "matplotlib":
+            raise
+        raise UsageError("report", "needs matplotlib, which is not installed", 'pip install "convrnn[train]"') from error
+    return figures
 
 
 @dataclass(frozen=True)
@@ -78,6 +101,7 @@ def _compose(run: Run, letters: Lettering) -> tuple[str, dict[str, bytes]]:
         html.section("Learning curves", _curves(run, plates)),
         *_answers(result, plates, letters),
         html.section("Most confident mistakes" if isinstance(result, Classified) else "Largest errors", _mistakes(run)),
+        html.section("Inside the recurrence", _gates(run, result, plates, letters)),
         html.section("Data", html.data(run)),
         html.section("Model", html.model(run)),
         html.section("Configuration", html.configuration(run)),
@@ -86,7 +110,7 @@ def _compose(run: Run, letters: Lettering) -> tuple[str, dict[str, bytes]]:
 
 
 def _draw(run: Run, result: Classified | Regressed | None, letters: Lettering) -> list[Drawing]:
-    from convrnn.report import figures, mistakes
+    from convrnn.report import figures, gates, mistakes
 
     drawn: list[Drawing | None] = []
     if run.epochs:
@@ -101,7 +125,7 @@ def _draw(run: Run, result: Classified | Regressed | None, letters: Lettering) -
     elif result is not None:
         drawn += [figures.predicted(result), figures.residuals(result)]
     labels = result.labels if isinstance(result, Classified) else ()
-    drawn.append(mistakes.grid(run.mistakes, letters, labels))
+    drawn += [mistakes.grid(run.mistakes, letters, labels), gates.activity(run.gates, letters, labels)]
     return [each for each in drawn if each is not None]
 
 
@@ -141,6 +165,15 @@ def _mistakes(run: Run) -> Markup:
 
     channels = [str(name) for name in (run.data or {}).get("channels") or ()]
     return mistakes.cards(run.mistakes, channels) if run.mistakes else Markup()
+
+
+def _gates(run: Run, result: Classified | Regressed | None, plates: _Plates, letters: Lettering) -> Markup:
+    if not run.gates:
+        return Markup()
+    from convrnn.report import gates
+
+    numbered = isinstance(result, Classified) and letters.axis(result.labels).numbered
+    return plates.show("gates", gates.caption(run.gates, numbered), wide=True)
 
 
 def _save(place: Path, text: str, pictures: dict[str, bytes]) -> Path:

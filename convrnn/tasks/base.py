@@ -19,7 +19,7 @@ from convrnn.core.seq import Seq
 from convrnn.core.spec import Record
 from convrnn.layers.base import Layer, Spec
 from convrnn.layers.framewise import Fold, Linear
-from convrnn.layers.pool import GlobalPool
+from convrnn.layers.pool_whole import GlobalPool
 
 Target = str | int | float
 """A target as the data has it."""

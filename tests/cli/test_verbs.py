@@ -15,7 +15,7 @@ import pytest
 
 from convrnn import __version__
 
-VERBS = ("train", "evaluate", "predict", "inspect", "report", "models", "datasets")
+VERBS = ("train", "evaluate", "predict", "inspect", "report", "export", "models", "datasets")
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS])

@@ -8,8 +8,9 @@ import pytest
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
+from convrnn.core.columns import width
 from convrnn.report import figures
-from convrnn.report.fonts import CHINESE, LATIN, LONGEST, Lettering, columns
+from convrnn.report.fonts import CHINESE, LATIN, LONGEST, Lettering
 
 NONE = Lettering.find(())
 
@@ -31,7 +32,7 @@ def test_line_ends_in_a_name_become_spaces() -> None:
 def test_long_names_are_cut_unless_they_would_look_the_same() -> None:
     long = "a class of a very long name"
     labels, numbered = NONE.axis([long, "b"])
-    assert not numbered and labels[0].endswith("…") and columns(labels[0]) <= LONGEST
+    assert not numbered and labels[0].endswith("…") and width(labels[0]) <= LONGEST
     assert NONE.axis([long + " one", long + " two"]) == (("1", "2"), True)
 
 
@@ -41,7 +42,7 @@ def test_what_cannot_be_drawn_is_numbered(name: str) -> None:
 
 
 def test_a_chinese_character_is_two_columns_wide() -> None:
-    assert columns("好a") == 3
+    assert width("好a") == 3
 
 
 def test_a_candidate_that_is_installed_is_used_whatever_its_place_in_the_list() -> None:

@@ -11,7 +11,7 @@ from convrnn.layers.combine import Serial
 from convrnn.layers.conv import Conv
 from convrnn.layers.embed import Embedding
 from convrnn.layers.framewise import Flatten
-from convrnn.layers.pool import GlobalPool
+from convrnn.layers.pool_whole import GlobalPool
 from convrnn.layers.recurrent import GRU
 from convrnn.tasks import Classify, Regress, Task, answers
 
