@@ -29,6 +29,8 @@ from convrnn.core.yaml_text import read_yaml, write_yaml
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 _REGISTRY: dict[str, dict[str, type[Record]]] = {}
 _ANY_OF_FAMILY = "x-family"
+_LISTED = 12
+"""Names that a line of an error has room for."""
 _R = TypeVar("_R", bound="Record")
 
 
@@ -166,7 +168,8 @@ def registered(family: str) -> Mapping[str, type[Record]]:
 def unknown_name(where: str, name: object, known: list[str]) -> SpecError:
     """The error for a name that is not registered, with the nearest that is."""
     near = difflib.get_close_matches(str(name), known, n=1)
-    remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known[:_LISTED])}{more}"
     return SpecError(where, f"unknown name {_shown(name)}", remedy)
 
 

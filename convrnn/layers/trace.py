@@ -34,6 +34,10 @@ UNITS = 3
 """Units that a table shows unless it is told which."""
 
 
+class NotSeen(UsageError, KeyError):
+    """A place or a symbol that a trace does not have."""
+
+
 @dataclass(frozen=True, eq=False)
 class Seen(Mapping[str, Tensor]):
     """What went on in a layer: a mapping from its paper's symbols to `[B, T, ...]`, last of them `y`, the frames that it gave.
@@ -64,7 +68,7 @@ class Seen(Mapping[str, Tensor]):
         if symbol == OUTPUT:
             return self.y.values
         if symbol not in self.inner:
-            raise UsageError(self.place, f"has no value {symbol!r}", f"it has {', '.join(self)}")
+            raise NotSeen(self.place, f"has no value {symbol!r}", f"it has {', '.join(self)}")
         return self.inner[symbol]
 
     def __iter__(self) -> Iterator[str]:
@@ -72,9 +76,6 @@ class Seen(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self.inner) + 1
-
-    def __contains__(self, symbol: object) -> bool:
-        return symbol == OUTPUT or symbol in self.inner
 
     # A mapping would compare its values, and a comparison of tensors is no bool.
     __eq__ = object.__eq__
@@ -174,7 +175,7 @@ class Trace(Mapping[str, Seen]):
             return self._seen[place]
         found = [each for key, each in self._seen.items() if key == f"{place}.{each.name}"]
         if not found:
-            raise UsageError("trace", f"no layer stands at {place!r}", f"there are {', '.join(self._seen)}")
+            raise NotSeen("trace", f"no layer stands at {place!r}", f"there are {', '.join(self._seen)}")
         return found[0]
 
     def __iter__(self) -> Iterator[str]:
@@ -182,9 +183,6 @@ class Trace(Mapping[str, Seen]):
 
     def __len__(self) -> int:
         return len(self._seen)
-
-    def __contains__(self, place: object) -> bool:
-        return any(place in (key, key.removesuffix(f".{each.name}")) for key, each in self._seen.items())
 
     __eq__ = object.__eq__
 

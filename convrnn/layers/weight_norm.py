@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,25 @@ class WeightNorm(Spec):
                 place = ".".join(["body", *([path] if path else []), name])
                 raise SpecError(place, "begins with a row of zeros, which has no direction", "use another init")
             parametrize.register_parametrization(module, name, _Normed())
-        return SerialLayer([body], in_shape)
+        return _WeightNormed([body], in_shape)
+
+
+class _WeightNormed(SerialLayer):
+    """Travels between processes as its spec and its numbers: torch makes a class for each parametrized module, and pickles none."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What makes it again, see `pickle`."""
+        assert self.made_from is not None
+        return _again, (self.made_from, self.in_shape, self.state_dict(), [p.requires_grad for p in self.parameters()], self.training)
+
+
+def _again(spec: WeightNorm, in_shape: Shape | Ids, numbers: dict[str, Tensor], learned: list[bool], training: bool) -> Layer:
+    like = next(each for each in numbers.values() if each.dtype.is_floating_point)
+    layer = spec.build(in_shape).to(like.device, like.dtype)
+    layer.load_state_dict(numbers)
+    for parameter, wanted in zip(layer.parameters(), learned, strict=True):
+        parameter.requires_grad_(wanted)
+    return layer.train(training)
 
 
 class _Normed(nn.Module):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 import convrnn as cr
 from convrnn.core.columns import width
@@ -15,6 +16,7 @@ from convrnn.core.errors import ShapeError, UsageError
 from convrnn.core.seq import Seq
 from convrnn.layers.base import Layer, Spec
 from convrnn.layers.trace import Trace
+from convrnn.testing.cases import CASES
 
 ROWS = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
 
@@ -165,7 +167,7 @@ def test_what_is_not_there() -> None:
         with pytest.raises(UsageError) as error:
             wrong()
         assert str(error.value) == message
-    assert "2.gru" not in trace and "1" in trace and "f" not in trace["1"] and "y" in trace["1"]
+    assert trace.get("2.gru") is None and "2.gru" not in trace and "1" in trace and "f" not in trace["1"] and "y" in trace["1"]
     assert repr(trace) == "<Trace of 3 layers: serial, 0.conv, 1.gru>"
     assert repr(trace["0"]) == "<0.conv: y [2, 7, 4]>"
 
@@ -209,3 +211,14 @@ def test_ids_are_traced_too() -> None:
     net = cr.Serial(cr.Embedding(4), cr.MinGRU(3)).build(cr.Ids(9))
     ids: Tensor = torch.randint(0, 9, (2, 5))
     assert list(net.trace(Seq(ids))["1.min_gru"]) == ["z", "n", "h", "y"]
+
+
+def test_every_layer_of_every_sixth_case_is_seen() -> None:
+    """Whatever stands in whatever: all layers of the walk are there, and each value has the frames of its layer's input or output."""
+    for case in CASES[::6]:
+        net, rows = case.build(), case.rows(0)
+        trace = net.trace(Seq(pad_sequence(rows, batch_first=True), torch.tensor([len(row) for row in rows])))
+        assert {f"{path}.{layer.name}".lstrip(".") for path, layer in net.walk()} <= set(trace), case.name
+        for seen in trace.values():
+            frames = {seen.x.values.shape[1], seen.y.values.shape[1]}
+            assert all(seen[symbol].shape[1] in frames for symbol in seen), (case.name, seen)

@@ -131,9 +131,11 @@ def bidirectional(inner: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def stack() -> Twins:
-    """A stride, a residual, a recurrence and a pool, in blocks of 4."""
+    """A stride, a residual, a recurrence and a pool; of means, as two frames nearly equal would send a maximum's gradient either way."""
     inner = Residual(Conv(FEATURES, kernel=3, dilation=2, padding="causal"))
-    spec = Serial(Conv(FEATURES, kernel=5, stride=2, padding="causal"), LayerNorm(epsilon=1e-6), inner, LSTM(FEATURES), Pool(2))
+    spec = Serial(
+        Conv(FEATURES, kernel=5, stride=2, padding="causal"), LayerNorm(epsilon=1e-6), inner, LSTM(FEATURES), Pool(2, kind="mean")
+    )
 
     def config(dtype: Any) -> Any:
         return sl.Serial.Config(
@@ -142,7 +144,7 @@ def stack() -> Twins:
                 sl.LayerNormalization.Config(param_dtype=dtype, name="b"),
                 sl.Residual.Config([sl.Conv1D.Config(FEATURES, 3, dilation_rate=2, padding="causal", param_dtype=dtype)], name="c"),
                 sl.LSTM.Config(FEATURES, param_dtype=dtype, name="d"),
-                sl.MaxPooling1D.Config(2, strides=2, padding="reverse_causal", name="e"),
+                sl.AveragePooling1D.Config(2, strides=2, padding="reverse_causal", masked_average=True, name="e"),
             ]
         )
 

@@ -166,3 +166,13 @@ def test_no_place_of_one_machine() -> None:
         if (match := pattern.search(line))
     ]
     assert found == []
+
+
+def test_every_layer_is_in_the_table_of_layers(root: Path) -> None:
+    import convrnn.layers  # enters them
+    from convrnn.core.spec import registered
+
+    table = (root / "docs" / "layers.md").read_text(encoding="utf-8")
+    names = registered("layer")
+    missing = [name for name, spec in names.items() if f"`{name}`" not in table or f"`{spec.__name__}`" not in table]
+    assert convrnn.layers and "conv" in names and not missing

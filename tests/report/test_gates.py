@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from convrnn.core.errors import DataError
+import convrnn as cr
+from convrnn.core.errors import DataError, UsageError
 from convrnn.report import Inner, heatmap, render
 from convrnn.report.fonts import Lettering
 from convrnn.report.gates import activity, caption
@@ -136,3 +138,22 @@ def test_heat_maps(array: np.ndarray | None) -> None:
     words = tuple("九个字在这里为了画") if array is None else ()
     inner = Inner("0.lstm", 9, values, {"f": 1.0, "g": 1.0, "argmax": 9.0, "none": 1.0}, words, array, 9)
     assert heatmap(inner).startswith(b"\x89PNG")
+
+
+def test_picture_of_a_trace(tmp_path: Path) -> None:
+    """Of the first recurrence unless another layer is named; what cannot be drawn is said."""
+    net = cr.Serial(cr.Window(4), cr.TimeDistributed(cr.Serial(cr.Conv(2), cr.GlobalPool("mean"))), cr.GRU(3)).build(2)
+    trace = net.trace(cr.Seq(torch.randn(2, 9, 2), torch.tensor([9, 5])))
+    for layer in (None, "2.gru", "0"):
+        assert cr.picture(trace, tmp_path / "inside.png", layer, row=1).read_bytes().startswith(b"\x89PNG")
+    for layer, row, message in (
+        ("1.body.0.conv", 0, "picture: 1.body.0.conv reads frames one by one, not the rows of the net; print its table"),
+        ("7", 0, "trace: no layer stands at '7'"),
+        (None, 2, "row: expected 0..1, got 2"),
+    ):
+        with pytest.raises(UsageError) as error:
+            cr.picture(trace, tmp_path / "none.png", layer, row=row)
+        assert str(error.value).startswith(message)
+    with pytest.raises(UsageError, match="no layer has inner values; choose one"):
+        cr.picture(cr.Conv(2).build(2).trace(trace.x), tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()

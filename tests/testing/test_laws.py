@@ -14,10 +14,11 @@ from convrnn.testing import laws, laws_export, stacks
 from convrnn.testing.case import Case, gradients, representatives
 from convrnn.testing.cases import CASES
 from convrnn.testing.chunks import LawBroken, batch_of, compare, split_rows
+from convrnn.testing.splits import check_splits
 
 NAMES = {case.name: case for case in CASES}
 FIRST = representatives(CASES)
-SEEDS, SEEDS_FULL = range(5), range(200)
+SEEDS = range(2)
 STACKS, STACKS_FULL = 30, 500
 
 by_case = pytest.mark.parametrize("case", CASES, ids=NAMES)
@@ -42,11 +43,13 @@ def test_law(case: Case, law: str) -> None:
     hold(case, law, SEEDS if is_random(law) else range(1))
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("law", [law for law in laws.law_names() if is_random(law)])
-@by_case
-def test_law_on_200_splits(case: Case, law: str) -> None:
-    hold(case, law, SEEDS_FULL)
+@pytest.mark.parametrize("case", [case for case in CASES if "chunking" not in case.exempt], ids=lambda case: case.name)
+def test_splits(case: Case, pytestconfig: pytest.Config) -> None:
+    """Values, states and gradients of 20 random splits, of 200 with --full; in training, where that is not exempt, of a quarter as many."""
+    number = 200 if pytestconfig.getoption("--full") else 20
+    check_splits(case, range(number))
+    if "gradient:train" not in case.exempt:
+        check_splits(case, range(number // 4), training=True)
 
 
 @pytest.mark.parametrize("law", ["chunking", "state", "gradient", "padding"])
