@@ -20,7 +20,10 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The file; by default model.onnx, model-step.onnx or model.pt2 in the run.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Write a trained model as one file for other programs, checked against the model."""
+    """Write a model as one file for other programs, and check it.
+
+    The file is run against the model at many sizes; one that differs is not left behind.
+    """
     from convrnn.deploy import load
     from convrnn.deploy.export import find_format
 

@@ -131,12 +131,13 @@ def _part(examples: Any, task: str) -> dict[str, Any]:
 
 def _biases(net: Any) -> str:
     """Where torch would count more: it has a second, redundant bias."""
-    from convrnn.layers.cell import Cell
+    from convrnn.layers.recurrent import GRU, LSTM, RNN
 
     extra = 0
     for _, layer in net.walk():
         spec = layer.made_from
-        if isinstance(spec, Cell):
+        # The others have no counterpart there.
+        if isinstance(spec, RNN | GRU | LSTM) and not (isinstance(spec, LSTM) and spec.coupled):
             one = len(spec.symbols) * spec.features - (spec.features if spec.inner_bias else 0)
             extra += one * spec.layers * (2 if spec.bidirectional else 1)
     return f"recurrent layers have one bias a gate, as in the papers and in Keras; torch.nn would count {extra:,} more" if extra else ""
