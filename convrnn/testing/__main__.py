@@ -14,6 +14,9 @@ from convrnn.testing import laws, laws_export, stacks
 from convrnn.testing.cases import CASES
 from convrnn.testing.zoo_cases import zoo_cases
 
+SAID = 100
+"""Random stacks, a minute or so, after which a line says how far it has come."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the laws; 0 if all hold, 1 if one is broken."""
@@ -79,6 +82,8 @@ def _stacks(number: int, seed: int) -> int:
             if verdict.outcome == "FAIL":
                 broken += 1
                 print(f"BROKEN {law}: {verdict.reason}\n  {case.name}, rows {case.lengths}: {case.spec!r}", flush=True)
+        if i % SAID == SAID - 1 and i + 1 < number:
+            print(f"{i + 1} of {number} stacks: {held} laws hold, {broken} broken", file=sys.stderr, flush=True)
     print(f"{number} random stacks, seed {seed}: {held} laws hold, {exempt} exempt (batch norm in training, whole rows), {broken} broken")
     return 1 if broken else 0
 
