@@ -2,7 +2,8 @@
 
 The width of each model is solved so that its parameters, head and embedding included, are within 5 % of the budget of the data. Same rows,
 same seeds; each model trains by the settings that its name gives, and nothing is chosen on a test part. Every run is one line of
-`benchmarks/results/four_ways.jsonl`; `--table` prints the table of docs/results.md from those lines and trains nothing.
+`benchmarks/results/four_ways.jsonl`, and what stands there is not run again; `--table` prints the table of docs/results.md from those lines
+and trains nothing.
 """
 
 from __future__ import annotations
@@ -69,9 +70,12 @@ def main() -> int:
 
 
 def _measure(each: Set, path: str, seeds: int) -> None:
+    done = {(record["set"], record["way"], record["seed"]) for record in _records()}
     for way in WAYS:
         width = _solved(path, way.model, each.budget)
         for seed in range(seeds):
+            if (each.name, way.number, seed) in done:
+                continue
             run = cr.train(path, model=way.model, width=width, seed=seed)
             record = {
                 "set": each.name,
@@ -108,10 +112,15 @@ def _source(path: str) -> Any:
     return read(path)
 
 
+def _records() -> list[dict[str, Any]]:
+    """What was measured, oldest first."""
+    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+    return [json.loads(line) for line in lines]
+
+
 def _table() -> int:
     found: dict[tuple[str, int], dict[int, dict[str, Any]]] = {}
-    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
-    for record in map(json.loads, lines):
+    for record in _records():
         found.setdefault((record["set"], record["way"]), {})[record["seed"]] = record
     heads = [f"{each.name} ({each.budget:,} ± 5 %)" for each in SETS]
     print("| | way | model | " + " | ".join(heads) + " |\n|---|---|---|" + "---|" * len(SETS))
