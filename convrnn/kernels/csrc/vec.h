@@ -1,0 +1,168 @@
+// Vectors of one register and the functions of gates on them. For files compiled once an instruction set: all is in an anonymous namespace.
+//
+// The vector types of GCC and Clang: + - * / work lane by lane, a comparison gives a mask of integers, `mask ? a : b` chooses.
+// exp(x) - 1 = 2^n p + (2^n - 1) with n = round(x / ln 2), r = x - n ln 2 in two parts (Cody & Waite 1980), and p the Taylor series of
+// e^r - 1 for |r| <= ln 2 / 2 until the next term is below half a unit in the last place. Errors are one or two such units.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define CONVRNN_VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define CONVRNN_VECTOR_BYTES 32
+#else
+#define CONVRNN_VECTOR_BYTES 16
+#endif
+
+#define CONVRNN_INLINE inline __attribute__((always_inline))
+
+namespace {
+
+typedef float Float __attribute__((vector_size(CONVRNN_VECTOR_BYTES)));
+typedef double Double __attribute__((vector_size(CONVRNN_VECTOR_BYTES)));
+typedef uint32_t Bits32 __attribute__((vector_size(CONVRNN_VECTOR_BYTES)));
+typedef uint64_t Bits64 __attribute__((vector_size(CONVRNN_VECTOR_BYTES)));
+
+template <typename Real>
+struct Lanes;
+
+template <>
+struct Lanes<float> {
+    typedef Float Vec;
+    typedef Bits32 Bits;
+    static constexpr int count = CONVRNN_VECTOR_BYTES / 4;
+    static constexpr int mantissa = 23, bias = 127, terms = 7;
+    static constexpr float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits
+    static constexpr float log2e = 1.44269504f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
+    static constexpr float most = 87.0f;  // e^87 is finite, e^-87 is normal
+};
+
+template <>
+struct Lanes<double> {
+    typedef Double Vec;
+    typedef Bits64 Bits;
+    static constexpr int count = CONVRNN_VECTOR_BYTES / 8;
+    static constexpr int mantissa = 52, bias = 1023, terms = 13;
+    static constexpr double magic = 6755399441055744.0;  // 1.5 * 2^52
+    static constexpr double log2e = 1.4426950408889634, ln2_high = 0.693145751953125, ln2_low = 1.42860682030941723212e-6;
+    static constexpr double most = 708.0;
+};
+
+template <typename Real>
+using Vec = typename Lanes<Real>::Vec;
+
+template <typename Real>
+constexpr int kLanes = Lanes<Real>::count;
+
+template <typename Real>
+CONVRNN_INLINE Vec<Real> all(Real x) {
+    return Vec<Real>{} + x;
+}
+
+// No alignment is asked for.
+template <typename Real>
+CONVRNN_INLINE Vec<Real> load(const Real *from) {
+    Vec<Real> v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
+}
+
+template <typename Real, typename V>
+CONVRNN_INLINE void store(Real *to, V v) {
+    static_assert(sizeof(V) == CONVRNN_VECTOR_BYTES, "a vector");
+    std::memcpy(to, &v, sizeof v);
+}
+
+// The first n lanes.
+template <typename Real, typename V>
+CONVRNN_INLINE void store_first(Real *to, V v, int n) {
+    if (n >= kLanes<Real>) {
+        store(to, v);
+    } else {
+        std::memcpy(to, &v, static_cast<size_t>(n) * sizeof(Real));
+    }
+}
+
+// The first n lanes, zero in the others.
+template <typename Real>
+CONVRNN_INLINE Vec<Real> load_first(const Real *from, int n) {
+    if (n >= kLanes<Real>) {
+        return load(from);
+    }
+    Vec<Real> v{};
+    std::memcpy(&v, from, static_cast<size_t>(n) * sizeof(Real));
+    return v;
+}
+
+// A NaN stays one.
+template <typename Real, typename V>
+CONVRNN_INLINE V between(V x, Real low, Real high) {
+    const V l = all<Real>(low), h = all<Real>(high);
+    x = x < l ? l : x;
+    return x > h ? h : x;
+}
+
+template <typename Real>
+constexpr Real inverse_factorial(int n) {
+    return n ? inverse_factorial<Real>(n - 1) / Real(n) : Real(1);
+}
+
+// 2^n and e^r - 1, with x = n ln 2 + r; |x| within `most`.
+template <typename Real, typename V>
+CONVRNN_INLINE void split_exp(V x, V &scale, V &rest) {
+    typedef Lanes<Real> L;
+    typedef typename L::Bits Bits;
+    const V shifted = x * L::log2e + L::magic;
+    const V n = shifted - L::magic;
+    const V r = (x - n * L::ln2_high) - n * L::ln2_low;
+    // Horner's rule for 1 + r/2! + ... + r^(terms-1)/terms!.
+    V sum = all<Real>(inverse_factorial<Real>(L::terms));
+#pragma GCC unroll 16
+    for (int k = L::terms - 1; k >= 1; --k) {
+        sum = sum * r + inverse_factorial<Real>(k);
+    }
+    rest = sum * r;
+    Bits bits;
+    std::memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits + L::bias) << L::mantissa;
+    std::memcpy(&scale, &bits, sizeof scale);
+}
+
+// 1 / x for normal, finite x.
+template <typename Real, typename V>
+CONVRNN_INLINE V reciprocal(V x) {
+    return Real(1) / x;
+}
+
+#if defined(__AVX512F__)
+// A quarter of the time of a division: 14 bits looked up, two steps of Newton's method, the second as a correction of the residual.
+template <>
+CONVRNN_INLINE Float reciprocal<float, Float>(Float x) {
+    __m512 first = _mm512_rcp14_ps((__m512)x);
+    Float y = (Float)first;
+    y = y + y * (1.0f - x * y);
+    return y + y * (1.0f - x * y);
+}
+#endif
+
+template <typename Real, typename V>
+CONVRNN_INLINE V sigmoid(V x) {
+    V scale, rest;
+    split_exp<Real>(between<Real>(-x, -Lanes<Real>::most, Lanes<Real>::most), scale, rest);
+    return reciprocal<Real>(Real(1) + (scale + scale * rest));
+}
+
+// By e^2x - 1, so that tanh of a small x is as exact as x.
+template <typename Real, typename V>
+CONVRNN_INLINE V tanh(V x) {
+    V scale, rest;
+    split_exp<Real>(between<Real>(x + x, -Real(40), Real(40)), scale, rest);
+    const V less = scale * rest + (scale - Real(1));
+    return less * reciprocal<Real>(less + Real(2));
+}
+
+}  // namespace
