@@ -8,7 +8,7 @@ float32: gates saturate in half precision.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from convrnn.core.errors import UsageError
-from convrnn.kernels import loops, reference, scanned
+from convrnn.kernels import compiled, loops, reference, scanned
 from convrnn.kernels.reference import Recurrence
 
 Backend = Literal["fast", "reference", "onnx"]
@@ -93,6 +93,8 @@ def _recur(
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r = Recurrence(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse)
+    if compiled.serves(r):
+        return compiled.forward(r, save)
     if loops.serves(r):
         return loops.forward(r, save)
     y, final = reference.recur(r)
@@ -118,7 +120,11 @@ def _recur_fake(
 ) -> tuple[Tensor, Tensor, Tensor]:
     r = Recurrence(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse)
     batch, frames = x.shape[0], x.shape[1]
-    kept = (frames if save else 0, batch, loops.LOOPS[cell].saved * w_h.shape[1]) if loops.serves(r) else (0,)
+    kept: tuple[int, ...] = (0,)
+    if compiled.serves(r):
+        kept = compiled.saved_shape(r) if save else (0,)
+    elif loops.serves(r):
+        kept = (frames if save else 0, batch, loops.LOOPS[cell].saved * w_h.shape[1])
     y = x.new_empty(batch, frames, *state.shape[1:-1], r.width)
     return y, torch.empty_like(state, memory_format=torch.contiguous_format), x.new_empty(kept)
 
@@ -142,10 +148,19 @@ def _recur_backward(
     saved: Tensor,
     dy: Tensor,
     dfinal: Tensor,
+    wanted: Sequence[bool],
 ) -> list[Tensor]:
     r = Recurrence(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse)
-    found = loops.backward(r, y, saved, dy, dfinal) if loops.serves(r) else _derived(r, dy, dfinal)
-    return [found[name] for name in _present(r)]
+    names = _named(wanted)
+    if not set(names) <= set(compiled.GRADIENTS):
+        found = _derived(r, dy, dfinal)  # by the masks, which nothing in the package asks for
+    elif compiled.serves(r):
+        found = compiled.backward(r, y, saved, dy, dfinal, names)
+    elif loops.serves(r):
+        found = loops.backward(r, y, saved, dy, dfinal)
+    else:
+        found = _derived(r, dy, dfinal)
+    return [found[name] for name in names]
 
 
 @_recur_backward.register_fake
@@ -167,13 +182,19 @@ def _recur_backward_fake(
     saved: Tensor,
     dy: Tensor,
     dfinal: Tensor,
+    wanted: Sequence[bool],
 ) -> list[Tensor]:
     r = Recurrence(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse)
-    return [getattr(r, name).new_empty(getattr(r, name).shape) for name in _present(r)]
+    return [getattr(r, name).new_empty(getattr(r, name).shape) for name in _named(wanted)]
+
+
+def _named(wanted: Sequence[bool]) -> list[str]:
+    """The inputs that a gradient is wanted for, in order."""
+    return [name for name, each in zip(Recurrence._fields, wanted, strict=True) if each]
 
 
 def _present(r: Recurrence) -> list[str]:
-    """The tensors that a gradient is for, in order."""
+    """The tensors that there can be a gradient for, in order."""
     return [name for name in Recurrence._fields if name not in ("cell", "lengths", "reverse") and getattr(r, name) is not None]
 
 
@@ -205,7 +226,8 @@ def _backward(ctx: Any, dy: Tensor | None, dfinal: Tensor | None, dsaved: Tensor
     r = Recurrence._make((ctx.cell, *tensors, ctx.reverse))
     dy = torch.zeros_like(y) if dy is None else dy
     dfinal = torch.zeros_like(r.state) if dfinal is None else dfinal
-    found = dict(zip(_present(r), _recur_backward(*r, y, saved, dy, dfinal), strict=True))
+    wanted = ctx.needs_input_grad[: len(Recurrence._fields)]
+    found = dict(zip(_named(wanted), _recur_backward(*r, y, saved, dy, dfinal, wanted), strict=True))
     return (*(found.get(name) for name in Recurrence._fields), None)
 
 

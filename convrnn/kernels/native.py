@@ -36,7 +36,7 @@ def available() -> bool:
         JobError: `CONVRNN_NATIVE=require` and they are not there.
         UsageError: `CONVRNN_NATIVE` is none of auto, require, off.
     """
-    return _compiled() is not None
+    return compiled() is not None
 
 
 def why_not() -> str:
@@ -100,11 +100,11 @@ def nth_seed(seed: Tensor, n: Tensor) -> Tensor:
 @torch.library.custom_op("convrnn::keep_mask", mutates_args=())
 def _keep_mask(seed: Tensor, clock: Tensor, frames: int, channels: int, keep: float, dtype: torch.dtype) -> Tensor:
     """The operator that export and compile see as one node; chooses between compiled and reference when it runs."""
-    compiled = _compiled()
-    if compiled is None or seed.device.type != "cpu":
+    module = compiled()
+    if module is None or seed.device.type != "cpu":
         return keep_mask_reference(seed, clock, frames, channels, keep, dtype)
     out = torch.empty(seed.shape[0], frames, channels, dtype=torch.float64 if dtype == torch.float64 else torch.float32)
-    compiled.keep_mask(seed.contiguous(), clock.contiguous(), _threshold(keep), 1.0 / keep, out)
+    module.keep_mask(seed.contiguous(), clock.contiguous(), _threshold(keep), 1.0 / keep, out)
     return out.to(dtype)
 
 
@@ -146,7 +146,8 @@ def _load() -> ModuleType | str:
         return str(error)
 
 
-def _compiled() -> ModuleType | None:
+def compiled() -> ModuleType | None:
+    """The compiled module, or None where it is not to be used; raises as `available`."""
     choice = _choice()
     if choice == "off":
         return None

@@ -23,10 +23,14 @@ SIZES = {
     "one-frame": (2, 1, 2, 3, (1, 0)),
     "one-row": (1, 63, 1, 1, (41,)),
     "one-channel": (3, 4, 1, 2, (2, 4, 4)),
+    # more units than lanes of a register, more rows than registers hold, more frames than are done at a time
+    "wide": (2, 3, 3, 53, (3, 2)),
+    "many-rows": (21, 4, 2, 5, (4, 0, 3, 1, 2, 4, 4) * 3),
+    "long": (3, 700, 2, 3, (700, 333, 5)),
 }
+FEW = ("plain", "ragged", "no-frames-ragged", "one-row", "wide", "many-rows")
 CELLS = sorted(reference.CELLS)
 OPTIONS = {
-    # what only the reference knows: it runs behind the operator too
     "peep": ("lstm", "peep"),
     "peep-coupled": ("lstm_coupled", "peep"),
     "proj": ("lstm", "proj"),
@@ -39,6 +43,13 @@ OPTIONS = {
     "conv-2d": ("gru_before", "conv2"),
     "conv-1d-peep": ("lstm", "conv1", "peep"),
 }
+
+
+@pytest.fixture(params=["require", "off"], ids=["compiled", "torch"])
+def route(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What runs behind the operator: the C++, or where there is none the loops and the reference."""
+    monkeypatch.setenv("CONVRNN_NATIVE", request.param)
+    return request.param
 
 
 def leaves_of(r: Recurrence) -> list[Tensor]:
@@ -99,10 +110,17 @@ def detached(r: Recurrence) -> Recurrence:
     return having(r, (t.detach() for t in leaves_of(r)))
 
 
+def backward_arguments(given: Recurrence) -> tuple[object, ...]:
+    y, final, saved = torch.ops.convrnn.recur.default(*given, True)
+    wanted = [getattr(given, name) is not None and name in TENSORS for name in Recurrence._fields]
+    return (*given, y, saved, torch.ones_like(y), torch.ones_like(final), wanted)
+
+
 def gradients(outputs: tuple[Tensor, Tensor], given: Recurrence) -> list[Tensor]:
     generator = torch.Generator().manual_seed(12)
     loss = torch.stack([(y * torch.randn(y.shape, generator=generator, dtype=y.dtype)).sum() for y in outputs]).sum()
-    return list(torch.autograd.grad(loss, leaves_of(given), allow_unused=True, materialize_grads=True))
+    leaves = [leaf for leaf in leaves_of(given) if leaf.requires_grad]
+    return list(torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True))
 
 
 def compare(got: tuple[Tensor, Tensor], want: tuple[Tensor, Tensor], given: Recurrence) -> None:
@@ -114,19 +132,26 @@ def compare(got: tuple[Tensor, Tensor], want: tuple[Tensor, Tensor], given: Recu
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("cell", CELLS)
-def test_fast_equals_reference(cell: str, size: str, reverse: bool) -> None:
+def test_fast_equals_reference(cell: str, size: str, reverse: bool, route: str) -> None:
     """Values, final state and the gradient of every input, with every combination of optional weights."""
+    if size == "long" and cell not in ("gru", "lstm"):
+        pytest.skip("the reference takes a second; two cells show what happens between two bunches of steps")
     for products, biased in product((True, False), (True, False)):
         given = inputs(cell, size, reverse, products, biased)
         compare(dispatch.recur(given), reference.recur(given), given)
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
-@pytest.mark.parametrize("size", ["plain", "ragged", "no-frames-ragged", "one-row"])
+@pytest.mark.parametrize("size", FEW)
 @pytest.mark.parametrize("option", OPTIONS)
-def test_options_equal_reference(option: str, size: str, reverse: bool) -> None:
+def test_options_equal_reference(option: str, size: str, reverse: bool, route: str) -> None:
+    """With gradients of the masks, which only the reference gives, and without."""
     cell, *options = OPTIONS[option]
     given = inputs(cell, size, reverse, options=tuple(options))
+    compare(dispatch.recur(given), reference.recur(given), given)
+    for mask in (given.drop, given.zone):
+        if mask is not None:
+            mask.requires_grad_(False)
     compare(dispatch.recur(given), reference.recur(given), given)
 
 
@@ -164,9 +189,7 @@ def test_the_operator_with_options_is_sound(option: str) -> None:
     cell, *options = OPTIONS[option]
     given = inputs(cell, "ragged", options=tuple(options))
     torch.library.opcheck(torch.ops.convrnn.recur.default, (*given, True))
-    given = detached(given)
-    y, final, saved = torch.ops.convrnn.recur.default(*given, True)
-    torch.library.opcheck(torch.ops.convrnn.recur_backward.default, (*given, y, saved, torch.ones_like(y), torch.ones_like(final)))
+    torch.library.opcheck(torch.ops.convrnn.recur_backward.default, backward_arguments(detached(given)))
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -185,7 +208,7 @@ OPERATORS = [
 
 
 @pytest.mark.parametrize(("cell", "size"), OPERATORS)
-def test_the_operator_is_sound(cell: str, size: str) -> None:
+def test_the_operator_is_sound(cell: str, size: str, route: str) -> None:
     """Schema, fake tensors, autograd registration, aliasing and AOT dispatch, as `torch.library.opcheck` tells."""
     given = inputs(cell, size)
     torch.library.opcheck(torch.ops.convrnn.recur.default, (*given, True))
@@ -193,14 +216,12 @@ def test_the_operator_is_sound(cell: str, size: str) -> None:
 
 
 @pytest.mark.parametrize(("cell", "size"), OPERATORS)
-def test_the_backward_operator_is_sound(cell: str, size: str) -> None:
-    given = detached(inputs(cell, size, reverse=True))
-    y, final, saved = torch.ops.convrnn.recur.default(*given, True)
-    torch.library.opcheck(torch.ops.convrnn.recur_backward.default, (*given, y, saved, torch.ones_like(y), torch.ones_like(final)))
+def test_the_backward_operator_is_sound(cell: str, size: str, route: str) -> None:
+    torch.library.opcheck(torch.ops.convrnn.recur_backward.default, backward_arguments(detached(inputs(cell, size, reverse=True))))
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_gradcheck(cell: str) -> None:
+def test_gradcheck(cell: str, route: str) -> None:
     given = inputs(cell, "ragged")
 
     def answer(*leaves: Tensor) -> tuple[Tensor, Tensor]:
@@ -254,12 +275,14 @@ def test_autocast_runs_in_float32(cell: str) -> None:
         assert torch.equal(a, b)
 
 
-def test_frames_that_no_row_has_are_zero_in_what_is_kept() -> None:
-    """The weight gradient is a product over all frames: `torch.empty` there could hold NaN."""
+def test_frames_that_no_row_has_are_zero_in_what_is_kept(route: str) -> None:
+    """In the loops the weight gradient is a product over all frames, and `torch.empty` could hold NaN; and outputs are always the same."""
     given = inputs("lstm", "ragged")
     y, _, saved = torch.ops.convrnn.recur.default(*given, True)
-    assert saved.shape == (7, 4, 25)
-    assert not saved[3:, 1:].any() and not y[1].any()
+    frames_of_second, beyond_of_last = (saved[1], saved[3, 1:]) if route == "require" else (saved[:, 1], saved[3:, 1:])
+    assert saved.shape == ((4, 7, 5, 16) if route == "require" else (7, 4, 25))
+    assert not beyond_of_last.any() and not y[1].any()
+    assert route == "off" or not frames_of_second.any()
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -1,0 +1,180 @@
+"""The compiled recurrences: each instruction set, any number of threads, float32, tensors that do not lie as the C++ wants them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+from convrnn.kernels import compiled, dispatch, native, reference
+from convrnn.kernels.reference import Recurrence
+
+pytestmark = pytest.mark.skipif(not native.available(), reason="installed without compiled kernels")
+
+ALL = ("rnn_tanh", "rnn_relu", "lstm", "lstm_coupled", "gru", "gru_before", "ligru")
+
+
+def made(cell: str, batch: int = 5, frames: int = 11, channels: int = 7, units: int = 19, dtype: torch.dtype = torch.float32) -> Recurrence:
+    generator = torch.Generator().manual_seed(3)
+    equations = reference.CELLS[cell]
+    gates = len(equations.gates) * units
+
+    def make(*shape: int) -> Tensor:
+        return (torch.randn(*shape, generator=generator, dtype=dtype) / shape[-1] ** 0.5).requires_grad_()
+
+    lengths = torch.randint(0, frames + 1, (batch,), generator=generator)
+    state = make(batch, units * len(equations.states))
+    b_h = make(units) if cell == "gru" else None
+    return Recurrence(cell, make(batch, frames, channels), lengths, make(gates, channels), make(gates, units), make(gates), state, b_h)
+
+
+def outcome(r: Recurrence) -> list[Tensor]:
+    """Outputs and gradients."""
+    y, final = dispatch.recur(r)
+    weight = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).reshape(y.shape)
+    leaves = [t for t in r if isinstance(t, Tensor) and t.requires_grad]
+    return [y, final, *torch.autograd.grad((y * weight).sum() + final.square().sum(), leaves)]
+
+
+def test_the_tables_here_are_those_of_the_source() -> None:
+    """Cells are numbered, and what is saved is measured, here and in csrc/recurrent.h."""
+    assert set(compiled.CELLS) == set(reference.CELLS) & set(ALL)
+    for cell in ALL:
+        r = made(cell)
+        assert compiled.serves(r)
+        saved = torch.full(compiled.saved_shape(r), torch.nan)
+        again = torch.ops.convrnn.recur.default(*r, True)[2]
+        assert again.shape == saved.shape and not again.isnan().any()
+
+
+@pytest.mark.parametrize("cell", ALL)
+def test_float32_is_within_a_millionth(cell: str) -> None:
+    got = outcome(made(cell))
+    exact = made(cell)
+    exact = exact._replace(**{name: each.detach().double().requires_grad_() for name, each in exact._asdict().items() if floats(each)})
+    with dispatch.use("reference"):
+        want = outcome(exact)
+    for a, b in zip(got[:2], want[:2], strict=True):
+        assert torch.allclose(a.double(), b, rtol=1e-6, atol=1e-6)
+    for a, b in zip(got[2:], want[2:], strict=True):
+        assert (a - b).abs().max() <= 1e-5 * b.abs().max()
+
+
+def floats(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+@pytest.mark.parametrize("cell", ALL)
+def test_a_row_is_the_same_to_the_bit_alone_and_in_any_batch(cell: str) -> None:
+    """Each sum runs in one register in one order, however many rows there are."""
+    r = made(cell, batch=9, units=33)
+    with torch.no_grad():
+        y, final = dispatch.recur(r)
+        for b in range(9):
+            n = int(r.lengths[b]) if r.lengths is not None else 0
+            alone, last = dispatch.recur(r._replace(x=r.x[b : b + 1, :n], lengths=None, state=r.state[b : b + 1]))
+            assert torch.equal(alone[0], y[b, :n]) and torch.equal(last[0], final[b])
+
+
+@pytest.mark.parametrize("cell", ALL)
+def test_chunks_are_the_whole_to_the_bit(cell: str) -> None:
+    r = made(cell, frames=23)._replace(lengths=None)
+    with torch.no_grad():
+        whole, last = dispatch.recur(r)
+        state, parts = r.state, []
+        for chunk in r.x.split([1, 0, 7, 2, 13], dim=1):
+            y, state = dispatch.recur(r._replace(x=chunk, state=state))
+            parts.append(y)
+    assert torch.equal(torch.cat(parts, 1), whole) and torch.equal(state, last)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("cell", ALL)
+def test_threads(cell: str, threads: int) -> None:
+    """The same from run to run to the bit; outputs and the gradients of rows whatever the number of threads."""
+    r = made(cell, batch=7)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = outcome(r)
+        torch.set_num_threads(threads)
+        first, second = outcome(r), outcome(r)
+    finally:
+        torch.set_num_threads(before)
+    for a, b, c in zip(first, second, one, strict=True):
+        assert torch.equal(a, b)
+        assert torch.allclose(a, c, rtol=1e-5, atol=1e-5)
+    for of_rows in (0, 1, 2):  # y, the last state, the gradient of x
+        assert torch.equal(first[of_rows], one[of_rows])
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_tensors_that_do_not_lie_as_the_source_wants_them(cell: str) -> None:
+    r = made(cell)
+    want = outcome(r)
+    wide = torch.zeros(r.x.shape[0], 2, r.x.shape[1], r.x.shape[2] * 2)
+    wide[:, 1, :, ::2] = r.x.detach()
+    x = wide[:, 1, :, ::2].requires_grad_()
+    turned = r._replace(x=x, w_h=r.w_h.detach().t().contiguous().t().requires_grad_())
+    for a, b in zip(outcome(turned), want, strict=True):
+        assert torch.equal(a, b)
+    # One number for all frames, as the mean over time hands back.
+    y, _ = dispatch.recur(r)
+    (mean,) = torch.autograd.grad(y.sum(), r.w_h)
+    y, _ = dispatch.recur(r)
+    (same,) = torch.autograd.grad(y, r.w_h, torch.ones_like(y))
+    assert torch.equal(mean, same)
+
+
+def test_only_the_gradients_that_are_wanted() -> None:
+    r = made("gru")
+    r = r._replace(x=r.x.detach(), w_h=r.w_h.detach())
+    y, _ = dispatch.recur(r)
+    assert y.grad_fn is not None
+    y.sum().backward()
+    assert r.x.grad is None and r.w_h.grad is None and r.w_x is not None and r.w_x.grad is not None
+
+
+ISA = """
+import json, sys, torch
+sys.path.insert(0, sys.argv[1])
+import test_compiled as t
+from convrnn.kernels import native
+torch.set_num_threads(2)
+answers = {cell: [a.flatten().tolist() for a in t.outcome(t.made(cell, dtype=torch.float64))] for cell in t.ALL}
+print(json.dumps([native.compiled().isa(), answers]))
+"""
+
+
+@pytest.mark.parametrize("isa", ["portable", "avx2", "avx512"])
+def test_every_instruction_set(isa: str) -> None:
+    """As the reference; one that this processor has not is replaced by the best that it has."""
+    script = [sys.executable, "-c", ISA, os.path.dirname(__file__)]
+    done = subprocess.run(script, env={**os.environ, "CONVRNN_ISA": isa}, capture_output=True, text=True, check=True)
+    name, answers = json.loads(done.stdout)
+    order = ["portable", "avx2", "avx512"]
+    assert order.index(name) <= order.index(isa)
+    for cell in ALL:
+        with dispatch.use("reference"):
+            want = outcome(made(cell, dtype=torch.float64))
+        for a, b in zip(answers[cell], want, strict=True):
+            assert torch.allclose(torch.tensor(a, dtype=torch.float64), b.flatten(), rtol=1e-12, atol=1e-12)
+
+
+def test_numbers_that_overflow_and_nan() -> None:
+    """Gates saturate without NaN; a NaN stays in its row."""
+    r = made("lstm")._replace(lengths=None)
+    with torch.no_grad():
+        r = r._replace(x=r.x * 1e30)
+        y, final = dispatch.recur(r)
+        with dispatch.use("reference"):
+            want, last = dispatch.recur(r)
+        assert torch.allclose(y, want, atol=1e-6) and torch.allclose(final, last, atol=1e-6)
+        r.x[2, 3, 1] = torch.nan
+        y, _ = dispatch.recur(r)
+    assert y[2, 3:].isnan().all() and not y[2, :3].isnan().any() and not y[[0, 1, 3, 4]].isnan().any()
