@@ -124,7 +124,7 @@ def _recur_fake(
     if compiled.serves(r):
         kept = compiled.saved_shape(r) if save else (0,)
     elif loops.serves(r):
-        kept = (frames if save else 0, batch, loops.LOOPS[cell].saved * w_h.shape[1])
+        kept = loops.saved_shape(r) if save else (0,)
     y = x.new_empty(batch, frames, *state.shape[1:-1], r.width)
     return y, torch.empty_like(state, memory_format=torch.contiguous_format), x.new_empty(kept)
 

@@ -1,20 +1,23 @@
-"""Hand-written forward and backward of the recurrences in plain tensor operations, a row paying for its own length only.
+"""Hand-written forward and backward of the recurrences: a loop over time, a product and a step each; a row pays for its own length only.
 
-What the operators of `dispatch.py` run where there is no faster kernel. Knows the equations of `reference.py`, against which it is tested.
-Rows are sorted by length once, so that the rows still alive at a frame are a prefix: no packing, no masks in the loop.
+What the operators of `dispatch.py` run where `compiled.py` does not serve: over space, where the product is a convolution, and everything
+where there is no compiled module or no CPU. Rows are sorted by length once, so that the rows still alive at a frame are a prefix: no
+packing, no masks in the loop. Of the products only what must wait for the state is in the loop; the weights' gradient is one product over
+all frames. Knows no equation (`steps.py`).
 
-Shapes: B rows, T frames, H units, G = gates x H, K saved values a frame; time first inside.
+Shapes: B rows, T frames, *space, H units, G = gates x H, K saved values a frame; time first inside.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from convrnn.kernels.reference import Recurrence
+from convrnn.kernels.steps import TORCH, Fixed, Pair, Steps, steps_of
 
 
 class Plan(NamedTuple):
@@ -35,278 +38,203 @@ def plan(batch: int, frames: int, lengths: Tensor | None, reverse: bool) -> Plan
     return Plan(rows, torch.argsort(rows), [(t, alive[t]) for t in times if alive[t]])
 
 
-class Loop(ABC):
-    """One step forward and one step back of a cell."""
+class Matrix:
+    """h `[N, H]` to `[N, G]`."""
 
-    gates: int
-    states: int = 1
-    saved: int = 0
+    def __init__(self, w: Tensor) -> None:
+        self.w = w
 
-    @abstractmethod
-    def forward(
-        self, gates_BG: Tensor, state: tuple[Tensor, ...], w: Tensor, b_h: Tensor | None, saved_BK: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        """The new state; fills `saved_BK` with what backward needs. `w` is w_h transposed, `[H, G]`."""
+    def __call__(self, h: Tensor) -> Tensor:
+        return F.linear(h, self.w)
 
-    @abstractmethod
-    def backward(
-        self,
-        dstate: tuple[Tensor, ...],
-        new_h: Tensor,
-        old: tuple[Tensor, ...],
-        saved_BK: Tensor,
-        w_h: Tensor,
-        dgates_BG: Tensor,
-        dh_gates_BG: Tensor,
-    ) -> tuple[Tensor, ...]:
-        """The gradient of the old state; fills those of the input's (`dgates_BG`) and the state's (`dh_gates_BG`) part of the gates."""
+    def back(self, d: Tensor) -> Tensor:
+        """The gradient of h."""
+        return d @ self.w
+
+    def gradient(self, d: Tensor, seen: Tensor) -> Tensor:
+        """The gradient of the weights, of many frames at once."""
+        return d.flatten(0, -2).t() @ seen.flatten(0, -2)
 
 
-class _Tanh(Loop):
-    gates = 1
+class Convolution:
+    """h `[N, *space, H]` to `[N, *space, G]`, `same` padding. A line is a picture of one row: channels then lie last for both."""
 
-    def forward(
-        self, gates_BG: Tensor, state: tuple[Tensor, ...], w: Tensor, b_h: Tensor | None, saved_BK: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        return (torch.addmm(gates_BG, state[0], w).tanh_(),)
+    def __init__(self, w: Tensor) -> None:
+        self.shape = w.shape
+        self.w = (w if w.dim() == 4 else w.unsqueeze(2)).contiguous(memory_format=torch.channels_last)
+        self.before = [(k - 1) // 2 for k in self.w.shape[2:]]
+        # An even window reads one position more behind than before.
+        self.behind = [0, 0, 0, 1 - self.w.shape[3] % 2, 0, 1 - self.w.shape[2] % 2]
 
-    def backward(
-        self,
-        dstate: tuple[Tensor, ...],
-        new_h: Tensor,
-        old: tuple[Tensor, ...],
-        saved_BK: Tensor,
-        w_h: Tensor,
-        dgates_BG: Tensor,
-        dh_gates_BG: Tensor,
-    ) -> tuple[Tensor, ...]:
-        torch.addcmul(dstate[0], dstate[0] * new_h, new_h, value=-1, out=dgates_BG)
-        return (dgates_BG @ w_h,)
+    def __call__(self, h: Tensor) -> Tensor:
+        return self._line(F.conv2d(self._picture(h), self.w, padding=self.before).movedim(1, -1))
 
+    def back(self, d: Tensor) -> Tensor:
+        """The gradient of h."""
+        picture = (d if len(self.shape) == 4 else d.unsqueeze(1)).movedim(-1, 1)
+        n, _, height, width = picture.shape
+        shape = n, self.w.shape[1], height + self.behind[5], width + self.behind[3]
+        # Of the input only the shape is read.
+        found = self._derive(picture, picture.new_empty(1).expand(shape), 0)
+        return self._line(found[:, :, :height, :width].movedim(1, -1))
 
-class _Relu(Loop):
-    gates = 1
+    def gradient(self, d: Tensor, seen: Tensor) -> Tensor:
+        """The gradient of the weights, of many frames at once."""
+        d = d.flatten(0, 1)
+        picture = (d if len(self.shape) == 4 else d.unsqueeze(1)).movedim(-1, 1)
+        return self._derive(picture, self._picture(seen.flatten(0, 1)), 1).reshape(self.shape)
 
-    def forward(
-        self, gates_BG: Tensor, state: tuple[Tensor, ...], w: Tensor, b_h: Tensor | None, saved_BK: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        return (torch.addmm(gates_BG, state[0], w).relu_(),)
+    def _picture(self, h: Tensor) -> Tensor:
+        h = h if len(self.shape) == 4 else h.unsqueeze(1)
+        return (F.pad(h, self.behind) if any(self.behind) else h).movedim(-1, 1)
 
-    def backward(
-        self,
-        dstate: tuple[Tensor, ...],
-        new_h: Tensor,
-        old: tuple[Tensor, ...],
-        saved_BK: Tensor,
-        w_h: Tensor,
-        dgates_BG: Tensor,
-        dh_gates_BG: Tensor,
-    ) -> tuple[Tensor, ...]:
-        torch.mul(dstate[0], new_h > 0, out=dgates_BG)
-        return (dgates_BG @ w_h,)
+    def _line(self, h: Tensor) -> Tensor:
+        return h if len(self.shape) == 4 else h.squeeze(1)
+
+    def _derive(self, d: Tensor, h: Tensor, which: int) -> Tensor:
+        mask = [which == 0, which == 1, False]
+        return torch.ops.aten.convolution_backward(d, h, self.w, None, [1, 1], self.before, [1, 1], False, [0, 0], 1, mask)[which]
 
 
-class _LSTM(Loop):
-    gates, states, saved = 4, 2, 5
-
-    def forward(
-        self, gates_BG: Tensor, state: tuple[Tensor, ...], w: Tensor, b_h: Tensor | None, saved_BK: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        h, c = state
-        units = h.shape[1]
-        a = torch.addmm(gates_BG, h, w)
-        a[:, : 2 * units].sigmoid_()
-        a[:, 2 * units : 3 * units].tanh_()
-        a[:, 3 * units :].sigmoid_()
-        i, f, g, o = a.chunk(4, dim=1)
-        c = torch.addcmul(f * c, i, g)
-        if saved_BK is not None:
-            saved_BK[:, : 4 * units] = a
-            saved_BK[:, 4 * units :] = c
-        return o * torch.tanh(c), c
-
-    def backward(
-        self,
-        dstate: tuple[Tensor, ...],
-        new_h: Tensor,
-        old: tuple[Tensor, ...],
-        saved_BK: Tensor,
-        w_h: Tensor,
-        dgates_BG: Tensor,
-        dh_gates_BG: Tensor,
-    ) -> tuple[Tensor, ...]:
-        dh, dc = dstate
-        i, f, g, o, c = saved_BK.chunk(5, dim=1)
-        tanh_c = torch.tanh(c)
-        dc = torch.addcmul(dc, dh * o, 1 - tanh_c * tanh_c)
-        d_i, d_f, d_g, d_o = dgates_BG.chunk(4, dim=1)
-        torch.mul(dc * g, i * (1 - i), out=d_i)
-        torch.mul(dc * old[1], f * (1 - f), out=d_f)
-        torch.mul(dc * i, 1 - g * g, out=d_g)
-        torch.mul(dh * tanh_c, o * (1 - o), out=d_o)
-        return dgates_BG @ w_h, dc * f
+Product = Matrix | Convolution
 
 
-class _GRU(Loop):
-    gates, saved = 3, 4
-
-    def forward(
-        self, gates_BG: Tensor, state: tuple[Tensor, ...], w: Tensor, b_h: Tensor | None, saved_BK: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        (h,) = state
-        units = h.shape[1]
-        p = h @ w
-        rz = (gates_BG[:, : 2 * units] + p[:, : 2 * units]).sigmoid_()
-        h_n = p[:, 2 * units :] if b_h is None else p[:, 2 * units :] + b_h
-        n = torch.addcmul(gates_BG[:, 2 * units :], rz[:, :units], h_n).tanh_()
-        if saved_BK is not None:
-            saved_BK[:, : 2 * units] = rz
-            saved_BK[:, 2 * units : 3 * units] = n
-            saved_BK[:, 3 * units :] = h_n
-        return (torch.lerp(n, h, rz[:, units:]),)
-
-    def backward(
-        self,
-        dstate: tuple[Tensor, ...],
-        new_h: Tensor,
-        old: tuple[Tensor, ...],
-        saved_BK: Tensor,
-        w_h: Tensor,
-        dgates_BG: Tensor,
-        dh_gates_BG: Tensor,
-    ) -> tuple[Tensor, ...]:
-        (dh,) = dstate
-        r, z, n, h_n = saved_BK.chunk(4, dim=1)
-        units = dh.shape[1]
-        d_r, d_z, d_n = dgates_BG.chunk(3, dim=1)
-        torch.mul(dh * (1 - z), 1 - n * n, out=d_n)
-        torch.mul(dh * (old[0] - n), z * (1 - z), out=d_z)
-        torch.mul(d_n * h_n, r * (1 - r), out=d_r)
-        dh_gates_BG[:, : 2 * units] = dgates_BG[:, : 2 * units]
-        torch.mul(d_n, r, out=dh_gates_BG[:, 2 * units :])
-        return (torch.addmm(dh * z, dh_gates_BG, w_h),)
+def _products(r: Recurrence, steps: Steps) -> tuple[Product, Product | None]:
+    """That of the gates, and of a cell whose candidate sees r h a second one."""
+    kind = Matrix if r.w_h.dim() == 2 else Convolution
+    of_first = steps.first * _units(r)
+    return kind(r.w_h[:of_first]), kind(r.w_h[of_first:]) if steps.first < steps.gates else None
 
 
-class _GRUBefore(Loop):
-    gates, saved = 3, 3
-
-    def forward(
-        self, gates_BG: Tensor, state: tuple[Tensor, ...], w: Tensor, b_h: Tensor | None, saved_BK: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        (h,) = state
-        units = h.shape[1]
-        rz = torch.addmm(gates_BG[:, : 2 * units], h, w[:, : 2 * units]).sigmoid_()
-        n = torch.addmm(gates_BG[:, 2 * units :], rz[:, :units] * h, w[:, 2 * units :]).tanh_()
-        if saved_BK is not None:
-            saved_BK[:, : 2 * units] = rz
-            saved_BK[:, 2 * units :] = n
-        return (torch.lerp(n, h, rz[:, units:]),)
-
-    def backward(
-        self,
-        dstate: tuple[Tensor, ...],
-        new_h: Tensor,
-        old: tuple[Tensor, ...],
-        saved_BK: Tensor,
-        w_h: Tensor,
-        dgates_BG: Tensor,
-        dh_gates_BG: Tensor,
-    ) -> tuple[Tensor, ...]:
-        (dh,) = dstate
-        r, z, n = saved_BK.chunk(3, dim=1)
-        units = dh.shape[1]
-        d_r, d_z, d_n = dgates_BG.chunk(3, dim=1)
-        torch.mul(dh * (1 - z), 1 - n * n, out=d_n)
-        torch.mul(dh * (old[0] - n), z * (1 - z), out=d_z)
-        d_rh = d_n @ w_h[2 * units :]
-        torch.mul(d_rh * old[0], r * (1 - r), out=d_r)
-        return (torch.addmm(torch.addcmul(dh * z, d_rh, r), dgates_BG[:, : 2 * units], w_h[: 2 * units]),)
-
-
-LOOPS: dict[str, Loop] = {"rnn_tanh": _Tanh(), "rnn_relu": _Relu(), "lstm": _LSTM(), "gru": _GRU(), "gru_before": _GRUBefore()}
+def _units(r: Recurrence) -> int:
+    return r.w_h.shape[0] // TORCH[r.cell].gates
 
 
 def serves(r: Recurrence) -> bool:
-    """Whether the loops here know this recurrence: a cell of theirs, a matrix, and none of the options."""
-    return r.cell in LOOPS and r.w_h.dim() == 2 and r.peep is None and r.proj is None and r.drop is None and r.zone is None
+    """Whether the loops here know this recurrence: a cell of theirs, a product, and peepholes at most."""
+    return r.cell in TORCH and r.w_h.dim() >= 2 and r.proj is None and r.drop is None and r.zone is None
+
+
+def saved_shape(r: Recurrence) -> tuple[int, ...]:
+    """Of what backward needs besides y."""
+    return r.x.shape[1], r.x.shape[0], *r.state.shape[1:-1], TORCH[r.cell].saved * _units(r)
+
+
+def _flat(values: Tensor) -> Tensor:
+    """One row a position."""
+    return values.reshape(-1, values.shape[-1])
+
+
+def _fixed(r: Recurrence) -> Fixed:
+    return Fixed(r.b_h, None if r.peep is None else r.peep.flatten(1, -2) if r.peep.dim() > 2 else r.peep[:, None])
 
 
 def forward(r: Recurrence, save: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """As `reference.recur`, and what backward needs `[T, B, K]` (empty unless `save`), in the order of the plan."""
-    loop = LOOPS[r.cell]
+    """As `reference.recur`, and what backward needs (empty unless `save`), in the order of the plan."""
+    steps, fixed, units = steps_of(r.cell, r.x), _fixed(r), _units(r)
+    first, second = _products(r, steps)
     batch, frames = r.x.shape[:2]
-    units = r.w_h.shape[1]
     order = plan(batch, frames, r.lengths, r.reverse)
-    gates_TBG = _sorted(r.input_part(), order.rows).transpose(0, 1)
-    now = [part.clone() for part in _sorted(r.state, order.rows).split(units, dim=1)]
+    # Fresh: a step may leave something in it.
+    gates_TB = _sorted(r.input_part(), order.rows).transpose(0, 1).clone(memory_format=torch.contiguous_format)
+    now = [part.contiguous() for part in _sorted(r.state, order.rows).split(units, dim=-1)]
     # Frames of no row are read by the products over all frames, so they hold zeros.
     make = r.x.new_empty if r.lengths is None else r.x.new_zeros
-    y_TBH = make(frames, batch, units)
-    saved_TBK = make(frames if save else 0, batch, loop.saved * units)
-    w = r.w_h.t()
+    y_TB = make(frames, batch, *r.state.shape[1:-1], units)
+    saved_TB = make(saved_shape(r)) if save else r.x.new_empty(0)
     for t, alive in order.steps:
-        slot = saved_TBK[t, :alive] if save and loop.saved else None
-        new = loop.forward(gates_TBG[t, :alive], tuple(s[:alive] for s in now), w, r.b_h, slot)
-        y_TBH[t, :alive] = new[0]
-        for s, n in zip(now, new, strict=True):
-            s[:alive] = n
-    final = _sorted(torch.cat(now, 1), order.back)
-    return _sorted(y_TBH.transpose(0, 1), order.back).contiguous(), final, saved_TBK
+        old = _pair([_flat(part[:alive]) for part in now])
+        gates, slot = _flat(gates_TB[t, :alive]), _flat(saved_TB[t, :alive]) if save and steps.saved else None
+        sums = _flat(first(now[0][:alive]))
+        if second is not None:
+            sums = _flat(second(steps.reset(gates, sums, old[0], slot).view_as(now[0][:alive])))
+        new = [part.view_as(now[0][:alive]) for part in steps.forward(gates, sums, old, fixed, slot) if part is not None]
+        y_TB[t, :alive] = new[0]
+        now = new if alive == batch else [torch.cat([n, s[alive:]]) for n, s in zip(new, now, strict=True)]
+    final = _sorted(torch.cat(now, -1), order.back)
+    return _sorted(y_TB.transpose(0, 1), order.back).contiguous(), final, saved_TB
 
 
-def backward(r: Recurrence, y: Tensor, saved_TBK: Tensor, dy: Tensor, dfinal: Tensor) -> dict[str, Tensor]:
+def backward(r: Recurrence, y: Tensor, saved_TB: Tensor, dy: Tensor, dfinal: Tensor) -> dict[str, Tensor]:
     """Gradients of every input of `forward` that is there, by name."""
-    loop = LOOPS[r.cell]
-    batch, frames, units = y.shape
+    steps, fixed, units = steps_of(r.cell, r.x), _fixed(r), _units(r)
+    first, second = _products(r, steps)
+    batch, frames = y.shape[:2]
     order = plan(batch, frames, r.lengths, r.reverse)
-    first = _sorted(r.state, order.rows).split(units, dim=1)
-    y_TBH, dy_TBH = (_sorted(v, order.rows).transpose(0, 1) for v in (y, dy))
-    dnow = [part.clone() for part in _sorted(dfinal, order.rows).split(units, dim=1)]
-    old_TBH = _before(y_TBH, first[0], order.steps)
-    dgates_TBG = y.new_zeros(frames, batch, loop.gates * units)
-    dh_gates_TBG = torch.zeros_like(dgates_TBG) if r.cell == "gru" else dgates_TBG
-    old_c_TBH = _before(saved_TBK[..., 4 * units :], first[1], order.steps) if loop.states == 2 else None
+    begin = [part.contiguous() for part in _sorted(r.state, order.rows).split(units, dim=-1)]
+    y_TB, dy_TB = (_sorted(v, order.rows).transpose(0, 1).contiguous() for v in (y, dy))
+    dnow = [part.clone(memory_format=torch.contiguous_format) for part in _sorted(dfinal, order.rows).split(units, dim=-1)]
+    old_TB = _before(y_TB, begin[0], order.steps)
+    old_c_TB = _before(saved_TB[..., -units:], begin[1], order.steps) if len(begin) == 2 else None
+    dgates_TB = y.new_zeros(frames, batch, *y.shape[2:-1], steps.gates * units)
+    dsums_TB = torch.zeros_like(dgates_TB) if steps.apart else dgates_TB
     for t, alive in reversed(order.steps):
-        dnow[0][:alive] += dy_TBH[t, :alive]
-        old = (old_TBH[t, :alive],) if old_c_TBH is None else (old_TBH[t, :alive], old_c_TBH[t, :alive])
-        slot = saved_TBK[t, :alive] if loop.saved else saved_TBK
-        new = loop.backward(
-            tuple(d[:alive] for d in dnow), y_TBH[t, :alive], old, slot, r.w_h, dgates_TBG[t, :alive], dh_gates_TBG[t, :alive]
-        )
-        for d, n in zip(dnow, new, strict=True):
-            d[:alive] = n
-    dgates = _sorted(dgates_TBG.transpose(0, 1), order.back).contiguous()
-    flat_dgates = dgates.reshape(-1, dgates.shape[-1])
-    found = {"w_h": _weight_gradient(r.cell, dh_gates_TBG, old_TBH, saved_TBK), "state": _sorted(torch.cat(dnow, 1), order.back)}
-    found["x"] = dgates if r.w_x is None else dgates @ r.w_x
-    if r.w_x is not None:
-        found["w_x"] = flat_dgates.t() @ r.x.reshape(-1, r.x.shape[-1])
-    if r.b is not None:
-        found["b"] = flat_dgates.sum(0)
+        like = dnow[0][:alive]
+        like += dy_TB[t, :alive]
+        old = _flat(old_TB[t, :alive]), None if old_c_TB is None else _flat(old_c_TB[t, :alive])
+        slot = _flat(saved_TB[t, :alive]) if steps.saved else saved_TB
+        dgates, dsums = dgates_TB[t, :alive], dsums_TB[t, :alive]
+        rows = _pair([_flat(part[:alive]) for part in dnow])
+        new = steps.back(rows, _flat(y_TB[t, :alive]), old, fixed, slot, _flat(dgates), _flat(dsums))
+        through = 0
+        if second is not None:
+            d_product = _flat(second.back(dgates[..., 2 * units :].contiguous())).contiguous()
+            through = steps.back_reset(d_product, old[0], slot, _flat(dgates)).view_as(like)
+            dsums = dgates[..., : 2 * units].contiguous()
+        new_h = new[0].view_as(like) + first.back(dsums) + through
+        dnow[0][:alive] = new_h
+        if new[1] is not None:
+            dnow[1][:alive] = new[1].view_as(like)
+    found = {"state": _sorted(torch.cat(dnow, -1), order.back), "w_h": _weight_gradient(first, second, dsums_TB, old_TB, saved_TB)}
+    if r.peep is not None:
+        assert old_c_TB is not None
+        found["peep"] = _peephole_gradient(r, dgates_TB, old_c_TB, saved_TB[..., -units:])
     if r.b_h is not None:
-        found["b_h"] = dh_gates_TBG[..., 2 * units :].sum((0, 1))
+        found["b_h"] = _flat(dsums_TB)[:, 2 * units :].sum(0)
+    return found | _input_gradients(r, _sorted(dgates_TB.transpose(0, 1), order.back).contiguous())
+
+
+def _input_gradients(r: Recurrence, dgates: Tensor) -> dict[str, Tensor]:
+    found = {"x": dgates if r.w_x is None else dgates @ r.w_x}
+    if r.w_x is not None:
+        found["w_x"] = _flat(dgates).t() @ _flat(r.x)
+    if r.b is not None:
+        found["b"] = _flat(dgates).sum(0)
     return found
 
 
-def _weight_gradient(cell: str, dgates_TBG: Tensor, old_TBH: Tensor, saved_TBK: Tensor) -> Tensor:
-    units = old_TBH.shape[-1]
-    flat, old = dgates_TBG.reshape(-1, dgates_TBG.shape[-1]), old_TBH.reshape(-1, units)
-    if cell != "gru_before":
-        return flat.t() @ old
-    seen = (saved_TBK[..., :units] * old_TBH).reshape(-1, units)  # the candidate saw r h, not h
-    return torch.cat([flat[:, : 2 * units].t() @ old, flat[:, 2 * units :].t() @ seen])
+def _weight_gradient(first: Product, second: Product | None, dsums_TB: Tensor, old_TB: Tensor, saved_TB: Tensor) -> Tensor:
+    if second is None:
+        return first.gradient(dsums_TB, old_TB)
+    units = old_TB.shape[-1]
+    seen_TB = saved_TB[..., :units] * old_TB  # the candidate saw r h, not h
+    by_gate = dsums_TB.split([2 * units, units], dim=-1)
+    return torch.cat([first.gradient(by_gate[0].contiguous(), old_TB), second.gradient(by_gate[1].contiguous(), seen_TB)])
 
 
-def _before(values_TBH: Tensor, first_BH: Tensor, steps: list[tuple[int, int]]) -> Tensor:
+def _peephole_gradient(r: Recurrence, dgates_TB: Tensor, old_c_TB: Tensor, c_TB: Tensor) -> Tensor:
+    """i and f see the old c, o the new one."""
+    by_gate = dgates_TB.chunk(TORCH[r.cell].gates, -1)
+    inner = by_gate[:2] if r.cell == "lstm" else by_gate[:1]
+    assert r.peep is not None
+    dims = [i for i in range(dgates_TB.dim() - 1) if r.peep.dim() == 2 or i < 2]
+    return torch.stack([*((d * old_c_TB).sum(dims) for d in inner), (by_gate[-1] * c_TB).sum(dims)])
+
+
+def _pair(parts: list[Tensor]) -> Pair:
+    return parts[0], parts[1] if len(parts) == 2 else None
+
+
+def _before(values_TB: Tensor, first: Tensor, steps: list[tuple[int, int]]) -> Tensor:
     """At each frame the value one step earlier in the order of the recurrence, `first` where a row begins; zero where no row is."""
-    out = values_TBH.new_zeros(values_TBH.shape)
+    out = values_TB.new_zeros(values_TB.shape)
     previous, alive_before = -1, 0
     for t, alive in steps:
         if previous >= 0:
             shared = min(alive, alive_before)
-            out[t, :shared] = values_TBH[previous, :shared]
+            out[t, :shared] = values_TB[previous, :shared]
         if alive > alive_before:
-            out[t, alive_before:alive] = first_BH[alive_before:alive]
+            out[t, alive_before:alive] = first[alive_before:alive]
         previous, alive_before = t, alive
     return out
 

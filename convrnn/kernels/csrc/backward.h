@@ -309,7 +309,7 @@ struct Backward {
             a.d_peep = own.sums.peep + u;
             a.dh = load((r.proj ? own.middle : own.dh) + i * units + u);
             a.slots = own.slots + place * slots * units + u;
-            a.padded = units;
+            a.padded = a.slots_apart = a.peep_apart = units;
             V kept{};
             if constexpr (C::c >= 0) {
                 a.dc = load(own.dc + i * units + u);

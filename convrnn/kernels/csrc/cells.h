@@ -1,7 +1,7 @@
 // The equations of kernels/reference.py and their derivatives, for one row and the units of one register. Knows no product and no loop.
 //
 // Values lie side by side at a distance of `padded` units: the gates of the input, the values saved for backward, the slots of gradients
-// before the gates' functions. i f g o, r z n, c and h are the papers' symbols; a d before one is the gradient of the loss by it.
+// before the gates' functions; peepholes at `peep_apart`. i f g o, r z n, c and h are the papers' symbols; a d before one is the gradient of the loss by it.
 #pragma once
 
 #include "recurrent.h"
@@ -12,14 +12,14 @@ namespace {
 // What a step forward reads, at the units of the register.
 template <typename Real>
 struct Here {
-    const Real *sums;         // [gates][lanes]: what the state gives to the gates
+    const Real *sums;         // [gates][sums_apart]: what the state gives to the gates
     Real *gates;              // [gates][padded]: what the input gives
     Vec<Real> h, c;           // the state
     const Real *b_h, *peep;   // the bias inside the reset (zeros where there is none); peepholes [.][padded] or null
     Real *saved;              // [values][padded], or null where no backward will come
-    int64_t padded;
+    int64_t padded, sums_apart, peep_apart;
 
-    CONVRNN_INLINE Vec<Real> from_state(int gate) const { return load(sums + gate * kLanes<Real>); }
+    CONVRNN_INLINE Vec<Real> from_state(int gate) const { return load(sums + gate * sums_apart); }
     CONVRNN_INLINE Vec<Real> from_input(int gate) const { return load(gates + gate * padded); }
     CONVRNN_INLINE Vec<Real> gate(int gate) const { return from_input(gate) + from_state(gate); }
     CONVRNN_INLINE void save(int value, Vec<Real> v) const {
@@ -36,17 +36,19 @@ struct Back {
     Vec<Real> out;         // h as the equations gave it
     Vec<Real> h, c;        // the state before the step
     const Real *peep;
-    Real *d_peep;          // summed up here
+    Real *d_peep;          // summed up here, or null
     Vec<Real> dh, dc;      // of what the equations gave; dc is then that of the state before
-    Real *slots;           // [slots][padded]
+    Real *slots;           // [slots][slots_apart]
     Vec<Real> direct;      // what of the gradient of h before the step does not come through the products
     Vec<Real> seen;        // o tanh(c), what a projection sees
-    int64_t padded;
+    int64_t padded, slots_apart, peep_apart;
 
     CONVRNN_INLINE Vec<Real> value(int which) const { return load(saved + which * padded); }
-    CONVRNN_INLINE void slot(int which, Vec<Real> v) const { store(slots + which * padded, v); }
+    CONVRNN_INLINE void slot(int which, Vec<Real> v) const { store(slots + which * slots_apart, v); }
     CONVRNN_INLINE void add_to_peep(int which, Vec<Real> v) const {
-        store(d_peep + which * padded, load(d_peep + which * padded) + v);
+        if (d_peep) {
+            store(d_peep + which * peep_apart, load(d_peep + which * peep_apart) + v);
+        }
     }
 };
 
@@ -88,13 +90,13 @@ struct Lstm {
         V i = a.gate(0), f = a.gate(1), o = a.gate(3);
         if (a.peep) {
             i += load(a.peep) * a.c;
-            f += load(a.peep + a.padded) * a.c;
+            f += load(a.peep + a.peep_apart) * a.c;
         }
         i = sigmoid<Real>(i), f = sigmoid<Real>(f);
         const V g = tanh<Real>(a.gate(2));
         c = f * a.c + i * g;
         if (a.peep) {
-            o += load(a.peep + 2 * a.padded) * c;
+            o += load(a.peep + 2 * a.peep_apart) * c;
         }
         o = sigmoid<Real>(o);
         a.save(0, i), a.save(1, f), a.save(2, g), a.save(3, o);
@@ -107,13 +109,13 @@ struct Lstm {
         const V d_o = a.dh * tanh_c * (o * (Real(1) - o));
         V dc = a.dc + a.dh * o * (Real(1) - tanh_c * tanh_c);
         if (a.peep) {
-            dc += d_o * load(a.peep + 2 * a.padded);
+            dc += d_o * load(a.peep + 2 * a.peep_apart);
         }
         const V d_i = dc * g * (i * (Real(1) - i)), d_f = dc * a.c * (f * (Real(1) - f));
         a.slot(0, d_i), a.slot(1, d_f), a.slot(2, dc * i * (Real(1) - g * g)), a.slot(3, d_o);
         a.dc = dc * f;
         if (a.peep) {
-            a.dc += d_i * load(a.peep) + d_f * load(a.peep + a.padded);
+            a.dc += d_i * load(a.peep) + d_f * load(a.peep + a.peep_apart);
             a.add_to_peep(0, d_i * a.c), a.add_to_peep(1, d_f * a.c), a.add_to_peep(2, d_o * c);
         }
         a.direct = V{};
@@ -136,7 +138,7 @@ struct LstmCoupled {
         const V g = tanh<Real>(a.gate(1));
         c = g + f * (a.c - g);
         if (a.peep) {
-            o += load(a.peep + a.padded) * c;
+            o += load(a.peep + a.peep_apart) * c;
         }
         o = sigmoid<Real>(o);
         a.save(0, f), a.save(1, g), a.save(2, o);
@@ -149,7 +151,7 @@ struct LstmCoupled {
         const V d_o = a.dh * tanh_c * (o * (Real(1) - o));
         V dc = a.dc + a.dh * o * (Real(1) - tanh_c * tanh_c);
         if (a.peep) {
-            dc += d_o * load(a.peep + a.padded);
+            dc += d_o * load(a.peep + a.peep_apart);
         }
         const V d_f = dc * (a.c - g) * (f * (Real(1) - f));
         a.slot(0, d_f), a.slot(1, dc * (Real(1) - f) * (Real(1) - g * g)), a.slot(2, d_o);

@@ -201,6 +201,8 @@ struct Forward {
             a.peep = r.peep ? call.shared.peep + u : nullptr;
             a.saved = saved(i) ? saved(i) + u : nullptr;
             a.padded = units;
+            a.sums_apart = L;
+            a.peep_apart = units;
             return a;
         }
 
