@@ -1,9 +1,9 @@
 """The recurrences as registered operators: `convrnn::recur` and `convrnn::recur_backward`. Knows no layer.
 
-Flat fresh tensors in and out, never aliased, so that export, `torch.compile` and ONNX see one node whatever runs behind it: the
-hand-written loops where they serve, else the reference, run once more to derive it. Forward and backward are two operators joined by
-`register_autograd`; a second derivative raises and names `use("reference")`, the differentiable loop. Under autocast the operators run in
-float32: gates saturate in half precision.
+Flat fresh tensors in and out, never aliased, so that export, `torch.compile` and ONNX see one node whatever runs behind it: the compiled
+recurrences where they serve, else the hand-written loops, else the reference, run once more to derive it. Forward and backward are two
+operators joined by `register_autograd`; a second derivative raises and names `use("reference")`, the differentiable loop. Under autocast
+the operators run in float32: gates saturate in half precision.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from convrnn.core.errors import UsageError
-from convrnn.kernels import compiled, loops, reference, scanned
+from convrnn.kernels import compiled, loops, native, reference, scanned
 from convrnn.kernels.reference import Recurrence
 
 Backend = Literal["fast", "reference", "onnx"]
@@ -52,8 +53,14 @@ def chosen() -> Backend:
     return "fast" if torch.compiler.is_dynamo_compiling() else _backend.get()
 
 
-def recur(r: Recurrence) -> tuple[Tensor, Tensor]:
+def recur(r: Recurrence, every: int | None = None) -> tuple[Tensor, Tensor]:
     """A recurrence over whole rows.
+
+    Args:
+        r: the recurrence.
+        every: frames between the states that are kept for backward, which runs forward again from each of them: memory for `every` frames
+            and the states, in place of that for all frames, at the price of a second forward pass (Chen et al. 2016, arXiv 1604.06174).
+            None: everything is kept.
 
     Returns:
         h of every frame `[B, T, *space, P]`, zero beyond `lengths`, and the state after each row's last frame `[B, *space, K]`.
@@ -63,10 +70,32 @@ def recur(r: Recurrence) -> tuple[Tensor, Tensor]:
             return reference.recur(r)
         case "onnx" if not has_onnx_operator(r):
             return scanned.recur(r)
-    cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse = r
     save = torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in r)
-    y, final, _ = _recur(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse, save)
+    if save and every is not None and every < r.x.shape[1]:
+        return _in_pieces(r, every)
+    if not save and native.direct(*(t for t in r if isinstance(t, Tensor))) and compiled.serves(r):
+        y, final, _ = compiled.forward(r, False)
+        return y, final
+    y, final, _ = _recur(*r, save)
     return y, final
+
+
+def _in_pieces(r: Recurrence, every: int) -> tuple[Tensor, Tensor]:
+    """Piece by piece in the order of the recurrence; of each piece only what goes into it is kept."""
+    frames, state = r.x.shape[1], r.state
+    begins = range(0, frames, every)
+    outputs: list[Tensor] = []
+
+    def piece(begin: int, state: Tensor) -> tuple[Tensor, Tensor]:
+        end = min(begin + every, frames)
+        lengths = None if r.lengths is None else (r.lengths - begin).clamp(0, end - begin)
+        zone = r.zone if r.zone is None or r.zone.shape[1] == 1 else r.zone[:, begin:end]
+        return recur(r._replace(x=r.x[:, begin:end], lengths=lengths, zone=zone, state=state))
+
+    for begin in reversed(begins) if r.reverse else begins:
+        y, state = checkpoint(piece, begin, state, use_reentrant=False, preserve_rng_state=False)
+        outputs.append(y)
+    return torch.cat(outputs[::-1] if r.reverse else outputs, 1), state
 
 
 def has_onnx_operator(r: Recurrence) -> bool:

@@ -18,7 +18,8 @@ from importlib import import_module
 from types import ModuleType
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]  (without a stub)
 
 from convrnn.core.errors import JobError, UsageError
 
@@ -49,6 +50,20 @@ def why_not() -> str:
         return "CONVRNN_NATIVE=off"
     loaded = _load()
     return "" if isinstance(loaded, ModuleType) else f"{_MODULE} could not be loaded: {loaded}"
+
+
+def direct(*tensors: Tensor) -> bool:
+    """Whether a compiled function may be called at once, not through its operator, whose dispatch takes longer than a frame of a stream.
+
+    Not where anyone looks on: autocast, a compiler, an exporter, a mode or a subclass that traces, a transform of `torch.func`.
+    """
+    return (
+        all(type(tensor) in (Tensor, nn.Parameter) for tensor in tensors)
+        and torch._C._len_torch_dispatch_stack() == 0
+        and not torch.compiler.is_compiling()
+        and not torch.is_autocast_enabled("cpu")
+        and _functorch.peek_interpreter_stack() is None
+    )
 
 
 def keep_mask(seed: Tensor, clock: Tensor, frames: int, channels: int, keep: float, dtype: torch.dtype = torch.float32) -> Tensor:

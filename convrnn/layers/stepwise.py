@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from math import prod
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from convrnn.core.seq import Seq, Shape, row_lengths
@@ -33,11 +34,14 @@ class Stepwise(Stacked):
         weight_dropout: rate on the recurrent weights, one mask for all rows and frames (DropConnect; Merity et al. 2018, arXiv 1708.02182).
         zoneout: how often a unit of h keeps its old value in training; in evaluation that share of it stays (Krueger et al. 2017, arXiv
             1606.01305).
+        checkpoint: frames between the states that training keeps; what lies between is computed again for the gradient (Chen et al. 2016,
+            arXiv 1604.06174). For rows of ten thousand frames: memory for this many in place of all, a third more time. None: keep all.
     """
 
     recurrent_dropout: Rate = 0.0
     weight_dropout: Rate = 0.0
     zoneout: Rate = 0.0
+    checkpoint: Annotated[int, Field(gt=0)] | None = None
 
     equations: ClassVar[reference.Equations | None] = None
     """Those of a cell from outside the package, under its registered name; the package's are in `kernels.reference.CELLS`."""
@@ -136,7 +140,7 @@ class StepDirection(Direction):
         if dispatch.chosen() == "reference":
             named, final = reference.trace(r)
         else:
-            y, final = dispatch.recur(r)
+            y, final = dispatch.recur(r, self.spec.checkpoint)
             named = {"h": y}
         after = (seeds[0], seeds[1] + row_lengths(x), seeds[2]) if seeds else ()
         return named, (*final.split(self.widths, dim=-1), *after)

@@ -227,6 +227,8 @@ CASES: tuple[Case, ...] = (
     Case("gru-before-bidirectional-sum", GRU(4, reset="before", bidirectional=True, merge="sum"), 3, exempt=BACKWARD),
     Case("rnn-one-row-residual", RNN(4, layers=3, residual_layers=True, learn_state=True), 3, (11,)),
     Case("rnn-relu-zoneout-bidirectional", RNN(4, nonlinearity="relu", zoneout=0.4, bidirectional=True), 3, exempt=BACKWARD),
+    Case("lstm-checkpoint", LSTM(4, checkpoint=3, layers=2, zoneout=0.3), 3),
+    Case("gru-checkpoint-bidirectional", GRU(4, checkpoint=2, bidirectional=True), 3, exempt=BACKWARD),
     Case("lstm-peephole", LSTM(4, peephole=True), 3),
     Case("lstm-peephole-one-row", LSTM(4, peephole=True, forget_bias=0.0), 3, (11,)),
     Case("lstm-projection", LSTM(4, projection=2, layers=2, residual_layers=True), 3),
