@@ -10,7 +10,7 @@ import convrnn
 from convrnn.api import machine
 from convrnn.api.timing import by_turns
 
-_PACKAGES = ("torch", "numpy", "keras", "tensorflow-cpu", "onnxruntime")
+_PACKAGES = ("torch", "numpy", "keras", "tensorflow-cpu", "tensorflow", "onnxruntime")
 
 
 def described(threads: int, pairs: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Keras 3 on TensorFlow: compiled `fit` steps with our weights. Knows no clock.
 
 A step is the function that `fit` calls for every batch (`train_function`), compiled as Keras chooses; callbacks and progress bar are left
-out. TensorFlow's two pools have as many threads as torch has.
+out. TensorFlow's two pools have as many threads as torch has. Each builder forgets the models before it, which Keras would keep.
 
 Legend: C channels, H units. Kernels are `[C, G]`, recurrent kernels `[H, G]`; a GRU's gates stand z r n, ours r z n; an LSTM's as ours.
 """
@@ -65,6 +65,7 @@ class Fit:
 
 def recurrent(cell: str, net: Layer, both: bool, masked: bool, x: Tensor, cotangents: Sequence[Tensor]) -> Fit:
     """A layer of Keras as the whole model: output and final states, weighted and summed. Masked: frames of nothing but zeros are none."""
+    keras.backend.clear_session()
     inputs = keras.Input(tuple(x.shape[1:]), batch_size=len(x))
     frames = keras.layers.Masking()(inputs) if masked else inputs
     units = net.get_parameter("forward_layers.0.w_h").shape[1]
@@ -76,6 +77,7 @@ def recurrent(cell: str, net: Layer, both: bool, masked: bool, x: Tensor, cotang
 
 def classifier(cell: str, net: Layer, x: Tensor, labels: Tensor) -> Fit:
     """The model of `sections/crnn.py`, its places those of the layers there."""
+    keras.backend.clear_session()
     weights = dict(net.named_parameters())
     layers = keras.layers
     model = keras.Sequential(
@@ -97,6 +99,7 @@ def classifier(cell: str, net: Layer, x: Tensor, labels: Tensor) -> Fit:
 
 def conv_lstm(net: Layer, x: Tensor, cotangents: Sequence[Tensor]) -> Fit:
     """`ConvLSTM2D` as the whole model, as `recurrent`."""
+    keras.backend.clear_session()
     w_h = net.get_parameter("forward_layers.0.w_h")
     inputs = keras.Input(tuple(x.shape[1:]), batch_size=len(x))
     layer = keras.layers.ConvLSTM2D(w_h.shape[1], w_h.shape[-1], padding="same", return_sequences=True, return_state=True)
