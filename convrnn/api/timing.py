@@ -11,26 +11,30 @@ from statistics import median
 
 Call = Callable[[], object]
 
+SETTLED = 0.1
+"""Seconds of a call that a disturbance of some milliseconds at its beginning does not matter to."""
+
 
 def by_turns(rivals: Mapping[str, Call], rounds: int, turn: float = 0.005) -> dict[str, list[float]]:
     """Seconds that a call takes, of every rival in every round: ours, theirs, ours, theirs, ...
 
-    Each rival has been called before its first turn counts. A call that is shorter than a turn is repeated until the turn is full, and
-    begins with one that is not timed: for a millisecond or so the threads of the rival before may still spin and hold the cores.
+    Each rival has been called before its first turn counts. A call that is shorter than a turn is repeated until the turn is full. A turn
+    of calls shorter than `SETTLED` begins with one that is not timed: for some milliseconds the threads of the rival before may still spin
+    and hold the cores.
 
     Args:
         rivals: the same work done in different ways, by name.
         rounds: turns that each has.
         turn: seconds of a turn at least.
     """
-    calls = {name: _calls(call, turn) for name, call in rivals.items()}
+    once = {name: _second(call) for name, call in rivals.items()}
     taken: dict[str, list[float]] = {name: [] for name in rivals}
     with _uncollected():
         for _ in range(rounds):
             for name, call in rivals.items():
-                if calls[name] > 1:
+                if once[name] < SETTLED:
                     call()
-                taken[name].append(_seconds(call, calls[name]))
+                taken[name].append(_seconds(call, ceil(turn / once[name])))
     return taken
 
 
@@ -39,10 +43,10 @@ def ratio(taken: Mapping[str, list[float]], ours: str, theirs: str) -> float:
     return median(b / a for a, b in zip(taken[ours], taken[theirs], strict=True))
 
 
-def _calls(call: Call, turn: float) -> int:
-    """How many fill a turn, by the second call: the first allocates, compiles, loads."""
+def _second(call: Call) -> float:
+    """Seconds of the second call: the first allocates, compiles, loads."""
     call()
-    return max(1, ceil(turn / max(_seconds(call, 1), 1e-9)))
+    return max(_seconds(call, 1), 1e-9)
 
 
 def _seconds(call: Call, calls: int) -> float:

@@ -22,7 +22,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rivals_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that ticks a second a look: no call is short, so each is made once a turn, behind two that are not counted."""
+    """A clock that ticks a second a look: no call is short, so each is made once a turn; the first two are not counted."""
     ticks = itertools.count()
     monkeypatch.setattr(timing.time, "perf_counter", lambda: float(next(ticks)))
     order: list[str] = []
@@ -31,15 +31,15 @@ def test_rivals_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert taken == {"ours": [1.0] * 3, "theirs": [1.0] * 3}
 
 
-def test_a_short_call_fills_its_turn_and_begins_with_one_uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_calls_fill_a_turn_and_begin_with_one_uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
     now, calls = [0.0], [0]
 
     def call() -> None:
         calls[0] += 1
-        now[0] += 0.25
+        now[0] += 2**-5
 
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
-    assert timing.by_turns({"ours": call}, 2, turn=1.0) == {"ours": [0.25, 0.25]}
+    assert timing.by_turns({"ours": call}, 2, turn=2**-3) == {"ours": [2**-5] * 2}
     assert calls[0] == 2 + 2 * (1 + 4)
 
 
