@@ -37,8 +37,10 @@ check: .venv/.dev
 oracles: .venv/.peers
 	CONVRNN_NATIVE=require $(BIN)/python -m pytest -n 2 tests/oracles
 
+# Hours, on a machine that does nothing else; benchmarks/README.md says how to run a part.
 bench: .venv/.peers
-	KERAS_BACKEND=torch CONVRNN_NATIVE=require $(BIN)/python benchmarks
+	CONVRNN_NATIVE=require $(BIN)/python benchmarks
+	CONVRNN_NATIVE=require $(BIN)/python benchmarks/kernels.py --processes 3 --json benchmarks/results/kernels.jsonl
 
 clean:
 	rm -rf .venv build dist runs/demo .pytest_cache .ruff_cache .import_linter_cache

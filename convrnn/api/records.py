@@ -13,6 +13,7 @@ from torch import Tensor
 
 from convrnn.api.prepare import Prepared
 from convrnn.core.files import replacing, write
+from convrnn.core.yaml_text import read_yaml
 from convrnn.data import Examples
 from convrnn.deploy.describe import latency, layer_table
 from convrnn.tasks import Classify
@@ -111,6 +112,13 @@ def model_summary(name: str, spec_yaml: str, net: Any, frames: int) -> dict[str,
         "latency_ms": latency(net, frames),
         "layers": layer_table(net, frames),
     }
+
+
+def median_frames(folder: Path) -> int:
+    """The median length of the rows that a run learned from; 100 where its `summary.json` is gone."""
+    path = folder / "summary.json"
+    stored = read_yaml(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else {}
+    return int(stored.get("data", {}).get("parts", {}).get("train", {}).get("length", {}).get("median", 100))
 
 
 def part_summary(examples: Examples, part: Any) -> dict[str, Any]:

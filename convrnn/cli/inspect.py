@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from convrnn.cli import console, inspect_row
+from convrnn.cli.shapes import shape as parsed
 
 NAME = "inspect"
 
@@ -55,15 +56,11 @@ def run(
 
 
 def _of_run(place: Path) -> dict[str, Any]:
-    from convrnn.api.records import model_summary
-    from convrnn.core.yaml_text import read_yaml
+    from convrnn.api.records import median_frames, model_summary
     from convrnn.deploy import load
 
     model = load(place)
-    summary = place / "summary.json"
-    stored = read_yaml(summary.read_text(encoding="utf-8"), str(summary)) if summary.is_file() else {}
-    lengths = stored.get("data", {}).get("parts", {}).get("train", {}).get("length", {})
-    found = {"model": model_summary(model.name, model.spec.to_yaml(), model.net, int(lengths.get("median", 100)))}
+    found = {"model": model_summary(model.name, model.spec.to_yaml(), model.net, median_frames(place))}
     return {**found, "input": model.modality.describe(), "task": model.task.to_dict(), "biases": _biases(model.net)}
 
 
@@ -79,21 +76,8 @@ def _of_spec(place: Path, shape: str | None, frames: int) -> dict[str, Any]:
         raise UsageError(
             "--shape", "is missing: a spec infers its widths from what goes in", "for example --shape 12, --shape 28,1, --shape ids:5000"
         )
-    net = spec.build(_shape(shape))
+    net = spec.build(parsed(shape))
     return {"model": model_summary(place.stem, spec.to_yaml(), net, frames), "biases": _biases(net)}
-
-
-def _shape(text: str) -> Any:
-    from convrnn.core.errors import UsageError
-    from convrnn.core.seq import Ids
-
-    kind, colon, number = text.partition(":")
-    try:
-        if colon and kind == "ids":
-            return Ids(int(number))
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError("--shape", f"expected channels, H,C or ids:N, got {text!r}") from None
 
 
 def _of_data(what: str) -> dict[str, Any]:
