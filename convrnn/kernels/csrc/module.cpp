@@ -11,4 +11,5 @@ NB_MODULE(_native, m) {
     convrnn::bind_keep_mask(m);
     convrnn::bind_recurrent(m);
     convrnn::bind_scan(m);
+    convrnn::bind_lattice(m);
 }
