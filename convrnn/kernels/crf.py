@@ -92,7 +92,7 @@ def marginals(emissions: Tensor, chain: Chain, lengths: Tensor | None = None) ->
 def viterbi(emissions: Tensor, chain: Chain, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The best path of each row (Viterbi 1967): tags int64 `[B, T]`, -1 beyond its length, and its score `[B]`, without gradient.
 
-    Of equal paths the one through the lower tags wins, the last frame first. Where no path is allowed all tags are -1 and the score is -inf.
+    Of equal paths the one through the lower tags wins, the last frame first. Where no path is allowed, and behind a NaN, all tags are -1.
     Args and errors as for `log_partition`.
     """
     tags, scores = best_paths(emissions, chain, lengths, 1)
@@ -162,23 +162,20 @@ def _expectations(
     chain = Chain(transitions, start, end)
     module = _compiled_for(emissions, chain, lengths)
     if module is None or weight.device.type != "cpu":
-        tags, counts = lattice.expectations(emissions, chain, lengths, weight)
-        return tags, *counts
+        tags, (transitions, start, end) = lattice.expectations(emissions, chain, lengths, weight)
+        return tags, transitions, start, end
     given, weight = _Dense.of(emissions, chain, lengths), weight.double().contiguous()
     tags = torch.empty_like(given.emissions)
     counts = Chain(*(torch.zeros_like(each) for each in given.chain))
-    module.crf_expect(
-        *given.numbers(), weight.data_ptr(), torch.get_num_threads(), tags.data_ptr(), *(each.data_ptr() for each in counts)
-    )
-    found = (new.to(old.dtype) for new, old in zip(counts, chain, strict=True))
-    return tags, *found
+    module.crf_expect(*given.numbers(), weight.data_ptr(), torch.get_num_threads(), tags.data_ptr(), *(each.data_ptr() for each in counts))
+    return tags, counts.transitions.to(transitions.dtype), counts.start.to(start.dtype), counts.end.to(end.dtype)
 
 
 @_expectations.register_fake
 def _expectations_fake(
     emissions: Tensor, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor | None, weight: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return tuple(each.new_empty(each.shape) for each in (emissions, transitions, start, end))
+    return emissions.new_empty(emissions.shape), torch.empty_like(transitions), torch.empty_like(start), torch.empty_like(end)
 
 
 @torch.library.custom_op("convrnn::crf_viterbi", mutates_args=())
@@ -188,7 +185,8 @@ def _viterbi(
     chain = Chain(transitions, start, end)
     module = _compiled_for(emissions, chain, lengths)
     if module is None:
-        return tuple(lattice.viterbi(emissions, chain, lengths, count))
+        tags, scores = lattice.viterbi(emissions, chain, lengths, count)
+        return tags, scores
     given = _Dense.of(emissions, chain, lengths)
     batch, frames, _ = emissions.shape
     tags, scores = torch.full((batch, count, frames), -1), torch.empty(batch, count, dtype=torch.float64)

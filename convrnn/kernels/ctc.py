@@ -152,7 +152,7 @@ def beam_search(
 ) -> Beam:
     """The `beam` most probable transcripts after some more frames; `transcripts` reads them.
 
-    A hypothesis stands for all its paths, with the sum of their probabilities. Hypotheses are ordered by the logarithm of this sum plus what
+    A hypothesis stands for all its paths, with the sum of their probabilities. They are ordered by the logarithm of this sum plus what
     `bonus` and `bigram` add for its labels; of equal ones the lower labels stand first. -inf forbids a symbol at a frame; where nothing is
     left, and behind a NaN, a row has no hypothesis any more.
 
@@ -165,8 +165,8 @@ def beam_search(
         symbols: at each frame only so many labels, the most probable, may extend a hypothesis; None: all. Blanks and repeats always may.
         threshold: and only labels of at least this log probability.
         bonus: added for each label; a positive one makes up for what a bigram costs long transcripts.
-        bigram: `[K, K]`, the log probability (times a weight, if you like) of label j after label i; the blank's row holds that of the first
-            label, its column is not read. None: nothing is added.
+        bigram: `[K, K]`, the log probability (times a weight, if you like) of label j after label i; the blank's row holds that of the
+            first label, its column is not read. None: nothing is added.
 
     Raises:
         ShapeError: what does not fit together.
@@ -217,12 +217,25 @@ def transcripts(state: Beam, top: int = 1) -> Transcripts:
     )
 
 
-def settle(state: Beam) -> tuple[Settled, Beam]:
+def settle(state: Beam, keep: int | None = None) -> tuple[Settled, Beam]:
     """Takes off the labels with which all hypotheses of a row begin: no later frame can change them.
 
-    So a stream gives its words as soon as they are certain, and its state does not grow with it. What is left goes on to the same
-    transcripts, bit for bit, without the labels taken.
+    So a stream gives its words as soon as they are certain. What is left goes on to the same transcripts, bit for bit, without the labels
+    taken. A doubt that later frames say nothing about (one spelling as good as another) may stay for ever, and all labels behind it: with
+    `keep` it is decided for the best hypothesis, and the state has a largest size.
+
+    Args:
+        state: of `beam_search`.
+        keep: at most so many labels of the best hypothesis stay open; hypotheses that differ from it in earlier ones are given up. None:
+            none is given up.
+
+    Raises:
+        UsageError: `keep` is negative.
     """
+    if keep is not None:
+        if keep < 0:
+            raise UsageError("ctc", f"expected a keep of 0 or more, got {keep!r}")
+        state = _agreeing(state, keep)
     live_BW = state.log_probs.amax(2) > -inf
     # A row without hypotheses settles nothing: there is none to read it off.
     shortest_B = torch.where(live_BW, state.lengths, state.labels.shape[2]).amin(1) * live_BW.any(1)
@@ -242,6 +255,27 @@ def settle(state: Beam) -> tuple[Settled, Beam]:
         previous=previous,
     )
     return Settled(labels, counts_B, begins), rest
+
+
+def _agreeing(state: Beam, keep: int) -> Beam:
+    """Without the hypotheses that differ from the best one before its last `keep` labels."""
+    early_BL = torch.arange(state.labels.shape[2]) < (state.lengths[:, :1] - keep)
+    agrees_BW = ((state.labels == state.labels[:, :1]) | ~early_BL[:, None]).all(2)
+    order_BW = (~agrees_BW).long().argsort(dim=1, stable=True)
+    agrees_BW = agrees_BW.gather(1, order_BW)
+
+    def chosen(values: Tensor, none: float) -> Tensor:
+        beside = (*agrees_BW.shape, *(1,) * (values.dim() - 2))
+        return torch.where(agrees_BW.reshape(beside), values.take_along_dim(order_BW.reshape(beside), 1), none)
+
+    return state._replace(
+        labels=chosen(state.labels, -1),
+        lengths=chosen(state.lengths, 0),
+        log_probs=chosen(state.log_probs, -inf),
+        best=chosen(state.best, -inf),
+        frames=chosen(state.frames, -1),
+        extra=chosen(state.extra, 0.0),
+    )
 
 
 def _without(values: Tensor, counts: Tensor, left: int) -> Tensor:
@@ -275,7 +309,11 @@ def _check_state(state: Beam, log_probs: Tensor) -> None:
         raise ShapeError("ctc", f"expected the state of {log_probs.shape[0]} row(s), got one of {batch}")
     sizes = ((batch, width), (batch, width, 2), (batch, width, 2), (batch, width, 2, longest), (batch, width), (batch,), (batch,))
     fits = all(each.shape == size for each, size in zip(state[1:], sizes, strict=True))
-    if not fits or not torch.equal(state.labels >= 0, torch.arange(longest) < state.lengths[..., None]) or bool((state.lengths > longest).any()):
+    if (
+        not fits
+        or not torch.equal(state.labels >= 0, torch.arange(longest) < state.lengths[..., None])
+        or bool((state.lengths > longest).any())
+    ):
         raise ShapeError("ctc", "expected a state that beam_search or settle gave back, got one with other sizes")
     if bool((state.labels >= num_symbols).any()) or bool((state.previous >= num_symbols).any()):
         raise ShapeError("ctc", f"expected a state of {num_symbols} symbols, got one with higher labels")

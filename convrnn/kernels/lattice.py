@@ -1,6 +1,6 @@
 """Sums and maxima over all paths of a lattice, as their papers write them: the definition of the linear-chain CRF and of the search for a
-transcript under CTC. Slow, in plain torch and plain Python; `crf.py` and `ctc.py` run this where there is nothing faster. Knows no operator,
-no layer and no task.
+transcript under CTC. Slow, in plain torch and plain Python; `crf.py` and `ctc.py` run this where there is nothing faster. Knows no
+operator, no layer and no task.
 
 A linear-chain CRF (Lafferty, McCallum & Pereira 2001) gives each path of tags through a row the score
 
@@ -337,8 +337,8 @@ def _read(beam: Beam, row: int) -> _Hypotheses:
     for w, length in enumerate(beam.lengths[row].tolist()):
         sums, best = beam.log_probs[row, w].tolist(), beam.best[row, w].tolist()
         if max(sums) > -inf:
-            endings = (_Ending(sums[n], best[n], tuple(beam.frames[row, w, n, :length].tolist())) for n in range(2))
-            live[tuple(beam.labels[row, w, :length].tolist())] = _Hypothesis(*endings, float(beam.extra[row, w]))
+            in_blank, in_label = (_Ending(sums[n], best[n], tuple(beam.frames[row, w, n, :length].tolist())) for n in range(2))
+            live[tuple(beam.labels[row, w, :length].tolist())] = _Hypothesis(in_blank, in_label, float(beam.extra[row, w]))
     return live
 
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -83,7 +83,7 @@ def all_paths(given: Inputs, row: int) -> Iterator[tuple[tuple[int, ...], float]
     length = len(emissions) if given.lengths is None else int(given.lengths[row])
     for tags in product(range(given.emissions.shape[2]), repeat=length):
         total = sum(frame[tag] for frame, tag in zip(emissions, tags, strict=False))
-        total += sum(transitions[i][j] for i, j in zip(tags, tags[1:], strict=False))
+        total += sum(transitions[i][j] for i, j in pairwise(tags))
         yield tags, total + (start[tags[0]] + end[tags[-1]] if tags else 0.0)
 
 
@@ -321,7 +321,9 @@ def test_the_other_instruction_sets(isa: str, tmp_path: Path, root: Path) -> Non
 @needs_compiled
 def test_strided_inputs() -> None:
     given, weight = large()
-    strided = Inputs(given.emissions.transpose(0, 1).contiguous().transpose(0, 1), Chain(given.chain[0].T.contiguous().T, *given.chain[1:]), None)
+    strided = Inputs(
+        given.emissions.transpose(0, 1).contiguous().transpose(0, 1), Chain(given.chain[0].T.contiguous().T, *given.chain[1:]), None
+    )
     assert torch.equal(crf.log_partition(*strided), crf.log_partition(given.emissions, given.chain))
     repeated = weight[:1].expand(LARGE[0])
     got = torch.ops.convrnn.crf_expectations(given.emissions, *given.chain, None, repeated)
@@ -397,18 +399,19 @@ def test_compile_sees_one_node() -> None:
 
 def test_what_does_not_fit_together_is_one_line() -> None:
     emissions, chain, _ = inputs("plain")
-    for given, problem in (
+    cases: list[Any] = [
         ((emissions[0], chain), "expected floating emissions [B, T, K] with K > 0, got torch.float64 [5, 3]"),
         ((emissions.long(), chain), "expected floating emissions [B, T, K] with K > 0, got torch.int64 [3, 5, 3]"),
         ((emissions[..., :2], chain), "expected transitions [2, 2] for 2 tags, got [3, 3]"),
         ((emissions, chain._replace(end=torch.zeros(2))), "expected end [3] for 3 tags, got [2]"),
         ((emissions, chain, torch.tensor([5])), "expected 3 length(s), got [1]"),
-    ):
+    ]
+    for given, problem in cases:
         for answer in (crf.log_partition, crf.marginals, crf.viterbi):
             with pytest.raises(ShapeError) as raised:
                 answer(*given)
             assert str(raised.value) == f"crf: {problem}"
     with pytest.raises(ShapeError, match=r"^crf: expected tags \[3, 5\], got \[3, 4\]$"):
         crf.score(emissions, chain, torch.zeros(3, 4, dtype=torch.int64))
-    with pytest.raises(UsageError, match="^crf: expected a count of 1 or more, got 0$"):
+    with pytest.raises(UsageError, match=r"^crf: expected a count of 1 or more, got 0$"):
         crf.best_paths(emissions, chain, None, 0)

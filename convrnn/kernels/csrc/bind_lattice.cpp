@@ -1,7 +1,6 @@
 // The CRF and the search under CTC for Python: memory, threads, rows. The mathematics stands in crf.cpp and ctc.cpp.
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -123,7 +122,7 @@ void expect(uintptr_t emissions, bool wide, uintptr_t lengths, int64_t rows, int
             char *out = at<char>(to_tags) + batch.offset(b);
             const size_t given = static_cast<size_t>(batch.length(b) * tags) * (wide ? sizeof(double) : sizeof(float));
             crf().expect(*model, batch.row(b), at<const double>(weight)[b], &work[part * need], mine, out);
-            std::memset(out + given, 0, batch.offset(1) - given);
+            std::fill(out + given, out + batch.offset(1), 0);
         }
     });
     for (int64_t group = 0; group < groups; ++group) {
@@ -164,7 +163,13 @@ struct Beams {
 
     CtcRow row(int64_t b) const {
         const int64_t first = b * width;
-        return {width, longest, labels + first * longest, lengths + first, log_probs + 2 * first, best + 2 * first, frames + 2 * first * longest,
+        return {width,
+                longest,
+                labels + first * longest,
+                lengths + first,
+                log_probs + 2 * first,
+                best + 2 * first,
+                frames + 2 * first * longest,
                 extra + first};
     }
 };
@@ -220,8 +225,8 @@ public:
     }
 
     void write(uintptr_t labels, uintptr_t lengths, uintptr_t log_probs, uintptr_t best, uintptr_t frames, uintptr_t extra) const {
-        Beams to{at<int64_t>(labels), at<int64_t>(lengths), at<double>(log_probs), at<double>(best), at<int64_t>(frames), at<double>(extra), 0,
-                 longest()};
+        Beams to{at<int64_t>(labels), at<int64_t>(lengths), at<double>(log_probs), at<double>(best), at<int64_t>(frames), at<double>(extra),
+                 0, longest()};
         for (size_t b = 0; b < rows_.size(); ++b) {
             to.width = rows_[b].row.width;
             rows_[b].write(to.row(static_cast<int64_t>(b)));
@@ -241,8 +246,8 @@ void walk(CtcBeam &beam, const CrfRow &row, int64_t num_symbols, int64_t clock) 
 
 Found search(uintptr_t log_probs, bool wide, uintptr_t lengths, int64_t rows, int64_t frames, int64_t num_symbols, uintptr_t from_labels,
              uintptr_t from_lengths, uintptr_t from_log_probs, uintptr_t from_best, uintptr_t from_frames, uintptr_t from_extra,
-             uintptr_t previous, uintptr_t clock, int64_t width, int64_t longest, int64_t beam, int64_t blank, int64_t symbols, double threshold,
-             double bonus, uintptr_t bigram, int threads) {
+             uintptr_t previous, uintptr_t clock, int64_t width, int64_t longest, int64_t beam, int64_t blank, int64_t symbols,
+             double threshold, double bonus, uintptr_t bigram, int threads) {
     nb::gil_scoped_release release;
     const Batch batch{at<const char>(log_probs), wide, at<const int64_t>(lengths), rows, frames, num_symbols};
     const Beams from{at<int64_t>(from_labels), at<int64_t>(from_lengths), at<double>(from_log_probs), at<double>(from_best),

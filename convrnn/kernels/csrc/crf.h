@@ -3,9 +3,10 @@
 //
 // All in double: the K x K products of a frame are small beside the net that made its emissions, and log Z of a thousand frames needs the
 // digits. A frame's forward variables are kept as logarithms less their largest, so no row is too long. The sum over the tag before,
-//     log sum_i exp(alpha[i] + transitions[i, j]) = most[j] + log sum_i exp(alpha[i]) weight[i, j],  weight[i, j] = exp(transitions[i, j] - most[j]),
-// is a product with a matrix made once: K exponentials and K logarithms a frame in place of K x K. What it drops is below K e^-708. Where
-// the sum itself is fainter than 1e-200 (a transition of -10000 against an emission of +10000) that tag's sum is taken term by term.
+//     log sum_i exp(alpha[i] + transitions[i, j]) = most[j] + log sum_i exp(alpha[i]) weight[i, j]
+// with most[j] = max_i transitions[i, j] and weight[i, j] = exp(transitions[i, j] - most[j]), is a product with a matrix made once: K
+// exponentials and K logarithms a frame in place of K x K. What it drops is below K e^-708. Where the sum itself is fainter than 1e-200 (a
+// transition of -10000 against an emission of +10000) that tag's sum is taken term by term.
 #pragma once
 
 #include <cstdint>

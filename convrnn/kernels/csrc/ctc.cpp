@@ -167,7 +167,8 @@ void CtcBeam::choose(int64_t t) {
             const Ending &before = entrance(c.from, c.label);
             const double by = frame_[c.label];
             const Ending entered{before.log_prob + by, before.best + by, mark(before.mark, t)};
-            next_.push_back({child(live_[c.from].node, c.label), {kNever, kNever, kNone}, entered, live_[c.from].extra + added(c.from, c.label)});
+            const double extra = live_[c.from].extra + added(c.from, c.label);
+            next_.push_back({child(live_[c.from].node, c.label), {kNever, kNever, kNone}, entered, extra});
         }
     }
     live_.swap(next_);
