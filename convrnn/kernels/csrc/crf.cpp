@@ -190,23 +190,49 @@ CONVRNN_INLINE void insert(Double way, Index origin, int64_t count, int64_t widt
     }
 }
 
-// The ways into each tag, [count, width], and the tag * count + rank that each came from.
-void best_ways(const CrfModel &model, const double *ways, const double *e, int64_t count, double *next, int64_t *from) {
+CONVRNN_INLINE bool any(Index mask) {
+    int64_t found = 0;
+    for (int k = 0; k < kLane; ++k) {
+        found |= mask[k];
+    }
+    return found;
+}
+
+// The best way into each tag, and the tag that it came from.
+void best_way(const CrfModel &model, const double *ways, double *next, int64_t *from) {
+    for (int64_t j = 0; j < model.width; j += kLane) {
+        Double best = all(double(-INFINITY));
+        Index origin{};
+        for (int64_t i = 0; i < model.tags; ++i) {
+            const Double way = ways[i] + load(model.transitions + i * model.width + j);
+            origin = way > best ? Index{} + i : origin;
+            best = way > best ? way : best;
+        }
+        store(next + j, best);
+        std::memcpy(from + j, &origin, sizeof origin);
+    }
+}
+
+// The best ways into each tag, [count, width], and the tag * count + rank that each came from.
+void best_ways(const CrfModel &model, const double *ways, int64_t count, double *next, int64_t *from) {
     const int64_t width = model.width;
     for (int64_t j = 0; j < count * width; ++j) {
         next[j] = -INFINITY;
         from[j] = 0;
     }
     for (int64_t j = 0; j < width; j += kLane) {
+        const double *worst = next + (count - 1) * width + j;
         for (int64_t i = 0; i < model.tags; ++i) {
             const Double step = load(model.transitions + i * width + j);
-            for (int64_t n = 0; n < count && ways[n * width + i] > -INFINITY; ++n) {
-                insert(ways[n * width + i] + step, Index{} + (i * count + n), count, width, next + j, from + j);
+            for (int64_t n = 0; n < count; ++n) {
+                const Double way = ways[n * width + i] + step;
+                // What comes after is no better.
+                if (!any(way > load(worst))) {
+                    break;
+                }
+                insert(way, Index{} + (i * count + n), count, width, next + j, from + j);
             }
         }
-    }
-    for (int64_t n = 0; n < count; ++n) {
-        add(next + n * width, e, width, next + n * width);
     }
 }
 
@@ -249,7 +275,14 @@ void viterbi_row(const CrfModel &model, const Real *emissions, int64_t frames, i
     add(model.start, e, width, now);
     for (int64_t t = 1; t < frames; ++t) {
         read(model, emissions, t, e);
-        best_ways(model, now, e, count, next, back + t * step);
+        if (count == 1) {
+            best_way(model, now, next, back + t * step);
+        } else {
+            best_ways(model, now, count, next, back + t * step);
+        }
+        for (int64_t n = 0; n < count; ++n) {
+            add(next + n * width, e, width, next + n * width);
+        }
         double *old = now;
         now = next;
         next = old;

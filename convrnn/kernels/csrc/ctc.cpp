@@ -127,14 +127,6 @@ void CtcBeam::stay(int64_t t) {
 
 // Each hypothesis by each label, where what comes of it is not a hypothesis yet.
 void CtcBeam::extend() {
-    double most = kNever;
-    for (size_t n = 0; n < live_.size(); ++n) {
-        most = std::max(most, whole_[n].log_prob + live_[n].extra);
-    }
-    const bool full = static_cast<int64_t>(chosen_.size()) == how_.beam;
-    const double floor = full ? chosen_.front().score - most - most_added_ - kSlack : kNever;
-    labels_.erase(std::remove_if(labels_.begin(), labels_.end(), [&](int32_t k) { return !(frame_[k] >= floor); }), labels_.end());
-    std::sort(labels_.begin(), labels_.end(), [this](int32_t a, int32_t b) { return frame_[a] > frame_[b]; });
     std::fill(taken_.begin(), taken_.end(), 0);
     for (int32_t from = 0; from < static_cast<int32_t>(live_.size()); ++from) {
         for (int32_t longer = first_longer_[from]; longer != kNone; longer = next_longer_[longer]) {
@@ -142,14 +134,31 @@ void CtcBeam::extend() {
         }
         const double highest = whole_[from].log_prob + live_[from].extra + most_added_ + kSlack;
         for (const int32_t label : labels_) {
-            if (static_cast<int64_t>(chosen_.size()) == how_.beam && highest + frame_[label] < chosen_.front().score) {
-                break;
+            if (full() && highest + frame_[label] < chosen_.front().score) {
+                if (from) {
+                    break;
+                }
+                continue;
             }
             if (taken_[label] != from + 1) {
                 consider({entrance(from, label).log_prob + frame_[label] + (live_[from].extra + added(from, label)), from, label});
             }
         }
+        if (from == 0) {
+            narrow();
+        }
     }
+}
+
+// When the best hypothesis has been extended, few labels can still bring another one in: only these, the most probable first.
+void CtcBeam::narrow() {
+    double most = kNever;
+    for (size_t n = 0; n < live_.size(); ++n) {
+        most = std::max(most, whole_[n].log_prob + live_[n].extra);
+    }
+    const double floor = full() ? chosen_.front().score - most - most_added_ - kSlack : kNever;
+    labels_.erase(std::remove_if(labels_.begin(), labels_.end(), [&](int32_t k) { return frame_[k] < floor; }), labels_.end());
+    std::sort(labels_.begin(), labels_.end(), [this](int32_t a, int32_t b) { return frame_[a] > frame_[b]; });
 }
 
 // The candidates become the hypotheses, the best first.
@@ -182,7 +191,7 @@ void CtcBeam::consider(const Candidate &candidate) {
         return;
     }
     const auto order = [this](const Candidate &a, const Candidate &b) { return better(a, b); };
-    if (static_cast<int64_t>(chosen_.size()) < how_.beam) {
+    if (!full()) {
         chosen_.push_back(candidate);
     } else if (better(candidate, chosen_.front())) {
         std::pop_heap(chosen_.begin(), chosen_.end(), order);

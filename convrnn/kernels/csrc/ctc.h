@@ -72,8 +72,10 @@ private:
     void permit();
     void stay(int64_t t);
     void extend();
+    void narrow();
     void choose(int64_t t);
     void consider(const Candidate &candidate);
+    bool full() const { return static_cast<int64_t>(chosen_.size()) == how_.beam; }
     bool better(const Candidate &a, const Candidate &b) const;
     void spell(const Candidate &candidate, std::vector<int32_t> &path) const;
     Ending either(const Ending &a, const Ending &b) const;
@@ -91,7 +93,7 @@ private:
     std::vector<Hypothesis> live_, stayed_, next_;
     std::vector<Ending> whole_;
     std::vector<Candidate> chosen_;
-    std::vector<int32_t> labels_;                      // that may extend, the most probable first
+    std::vector<int32_t> labels_;                      // that may extend
     std::vector<char> permitted_;                      // [num_symbols]
     std::vector<int32_t> first_longer_, next_longer_;  // of each hypothesis: those that are longer by a label, as a list
     std::vector<int32_t> taken_;                       // [num_symbols]: one plus the last hypothesis that has one longer by this label
