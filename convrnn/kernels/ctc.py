@@ -125,16 +125,16 @@ def greedy(log_probs: Tensor, lengths: Tensor | None = None, blank: int = 0, sta
         made = values_BT.new_full((batch, frames + 1), fill)
         return made.scatter(1, place_BT, values_BT)[:, :frames].clone()
 
-    counts = valid_BT.sum(1)
-    begins = left(torch.where(begins_BT, state.clock[:, None] + torch.arange(frames, device=log_probs.device), -1), -1)
-    last = torch.cat([state.symbol[:, None], symbol_BT], 1).gather(1, counts[:, None]).squeeze(1)
+    counts_B = valid_BT.sum(1)
+    frame_BT = state.clock[:, None] + torch.arange(frames, device=log_probs.device)
+    last_B = torch.cat([state.symbol[:, None], symbol_BT], 1).gather(1, counts_B[:, None]).squeeze(1)
     return Greedy(
-        left(torch.where(begins_BT, symbol_BT, -1), -1),
+        left(symbol_BT, -1),
         begins_BT.sum(1),
-        begins,
-        left(torch.where(begins_BT, best_BT, 0.0), 0),
+        left(frame_BT, -1),
+        left(best_BT, 0),
         torch.where(valid_BT, best_BT, 0.0).sum(1),
-        GreedyState(last, state.clock + counts),
+        GreedyState(last_B, state.clock + counts_B),
     )
 
 

@@ -149,6 +149,16 @@ def test_equal_paths_stand_in_the_order_of_their_tags(route: str) -> None:
     assert tags[0].tolist() == [[i, j] for j in range(3) for i in range(3)]
 
 
+@pytest.mark.parametrize("count", [1, 6])
+def test_among_many_equal_paths_the_same_as_the_definition(route: str, count: int) -> None:
+    """Scores of 0, 1 and 2, so that most paths are equal to some other."""
+    generator = torch.Generator().manual_seed(8)
+    emissions, transitions, ends = (torch.randint(3, shape, generator=generator).double() for shape in ((6, 8, 5), (5, 5), (2, 5)))
+    given = Inputs(emissions, Chain(transitions, *ends), torch.tensor([8, 7, 6, 5, 4, 3]))
+    for got, want in zip(crf.best_paths(*given, count), lattice.viterbi(*given, count), strict=True):
+        assert torch.equal(got, want)
+
+
 # ---- the operator and the definition
 
 
@@ -329,6 +339,19 @@ def test_strided_inputs() -> None:
     got = torch.ops.convrnn.crf_expectations(given.emissions, *given.chain, None, repeated)
     want = torch.ops.convrnn.crf_expectations(given.emissions, *given.chain, None, repeated.clone())
     assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
+
+
+def test_the_definition_stays_on_its_device() -> None:
+    """Tensors without numbers stand for another device: what is made in between must be there too."""
+    meta = inputs("ragged")
+    meta = Inputs(
+        meta.emissions.to("meta"), Chain(*(each.to("meta") for each in meta.chain)), torch.empty(4, dtype=torch.int64, device="meta")
+    )
+    weight = torch.empty(4, device="meta")
+    tags = torch.empty(4, 7, dtype=torch.int64, device="meta")
+    log_z, (marginals, counts) = lattice.log_partition(*meta), lattice.expectations(*meta, weight)
+    found = [log_z, marginals, *counts, *lattice.viterbi(*meta, 2), lattice.score(meta.emissions, meta.chain, tags, meta.lengths)]
+    assert {each.device.type for each in found} == {"meta"} and log_z.shape == (4,) and marginals.shape == meta.emissions.shape
 
 
 # ---- as operators

@@ -351,6 +351,11 @@ def test_greedy_in_chunks(seed: int) -> None:
     assert state is not None and equal(state, whole.state)
 
 
+def test_greedy_stays_on_its_device() -> None:
+    found = ctc.greedy(net(2, 5, 3).to("meta"), torch.empty(2, dtype=torch.int64, device="meta"))
+    assert {each.device.type for each in (*found[:5], *found.state)} == {"meta"}
+
+
 def test_greedy_is_traced_whole() -> None:
     compiled = torch.compile(ctc.greedy, backend="aot_eager", fullgraph=True, dynamic=True)
     for frames in (5, 9):
