@@ -24,6 +24,18 @@ from convrnn.kernels import dispatch, lattice, native
 from convrnn.kernels.lattice import Chain, Paths
 
 
+class BestPath(NamedTuple):
+    """The best path of each row.
+
+    Attributes:
+        tags: int64 `[B, T]`; -1 beyond the row's length, and everywhere if there is no path.
+        score: `[B]`; -inf if there is no path.
+    """
+
+    tags: Tensor
+    score: Tensor
+
+
 def log_partition(emissions: Tensor, chain: Chain, lengths: Tensor | None = None) -> Tensor:
     """log Z: the logarithm of the sum of exp(score) over all paths through each row (Lafferty, McCallum & Pereira 2001).
 
@@ -89,14 +101,20 @@ def marginals(emissions: Tensor, chain: Chain, lengths: Tensor | None = None) ->
     return _expectations(emissions, *chain, lengths, ones)[0]
 
 
-def viterbi(emissions: Tensor, chain: Chain, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The best path of each row (Viterbi 1967): tags int64 `[B, T]`, -1 beyond its length, and its score `[B]`, without gradient.
+def viterbi(emissions: Tensor, chain: Chain, lengths: Tensor | None = None) -> BestPath:
+    """The best path of each row (Viterbi 1967), without gradient.
 
     Of equal paths the one through the lower tags wins, the last frame first. Where no path is allowed, and behind a NaN, all tags are -1.
     Args and errors as for `log_partition`.
+
+    Example:
+        >>> left_to_right = torch.tensor([[0.0, 0.0], [-torch.inf, 0.0]])
+        >>> emissions = torch.tensor([[[0.0, 1.0], [2.0, 0.0], [0.0, 1.0]]])  # 1 0 1, were it not forbidden
+        >>> viterbi(emissions, Chain(left_to_right, torch.zeros(2), torch.zeros(2)))
+        BestPath(tags=tensor([[0, 0, 1]]), score=tensor([3.]))
     """
     tags, scores = best_paths(emissions, chain, lengths, 1)
-    return tags[:, 0], scores[:, 0]
+    return BestPath(tags[:, 0], scores[:, 0])
 
 
 def best_paths(emissions: Tensor, chain: Chain, lengths: Tensor | None = None, count: int = 1) -> Paths:
@@ -216,9 +234,12 @@ def _no_second_derivative(ctx: Any, *gradients: Tensor | None) -> None:
 
 _log_partition.register_autograd(_backward, setup_context=_keep_for_backward)
 _expectations.register_autograd(_no_second_derivative)
-for _operator in (_log_partition, _expectations, _viterbi):
-    _operator.register_autocast("cpu", torch.float32)
-    _operator.register_autocast("cuda", torch.float32)
+_log_partition.register_autocast("cpu", torch.float32)
+_log_partition.register_autocast("cuda", torch.float32)
+_expectations.register_autocast("cpu", torch.float32)
+_expectations.register_autocast("cuda", torch.float32)
+_viterbi.register_autocast("cpu", torch.float32)
+_viterbi.register_autocast("cuda", torch.float32)
 
 
 # ---- the compiled loops

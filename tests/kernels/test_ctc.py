@@ -169,6 +169,18 @@ def test_compiled_equals_the_definition(options: dict[str, Any], beam: int) -> N
         assert a.dtype == b.dtype and (torch.equal(a, b) if a.dtype == torch.int64 else torch.allclose(a, b, rtol=1e-12, atol=1e-12))
 
 
+@needs_compiled
+@pytest.mark.parametrize("sharp", [0.1, 1.0, 4.0])
+def test_what_is_not_looked_at_could_not_come_in(sharp: float) -> None:
+    """Many labels, few hypotheses: the compiled search passes over most candidates, the definition over none."""
+    log_probs, pairs = net(4, 12, 40, sharp=sharp), bigram(40) - 3.0
+    for options in ({}, {"bigram": pairs, "bonus": 2.0}):
+        got = ctc.beam_search(log_probs, beam=9, **options)
+        with dispatch.use("reference"):
+            want = ctc.beam_search(log_probs, beam=9, **options)
+        assert torch.equal(got.labels, want.labels) and torch.allclose(got.log_probs, want.log_probs, rtol=1e-12)
+
+
 def test_a_narrow_search_permits_what_it_says(route: str) -> None:
     """One label a frame: what is found is made of the most probable ones; a threshold above all leaves nothing but no label."""
     log_probs = net(1, 8, 5)
@@ -252,8 +264,9 @@ def test_what_settles_is_the_beginning_of_the_transcript(route: str, seed: int) 
     assert state is not None
     assert equal((state.log_probs, state.best, state.extra, state.clock), (whole.log_probs, whole.best, whole.extra, whole.clock))
     for row in range(3):
-        rest = list(listed(ctc.transcripts(state, 5), row))
-        assert [(*taken[row], *labels) for labels, *_ in rest] == [labels for labels, *_ in listed(ctc.transcripts(whole, 5), row)]
+        got, want = (list(listed(ctc.transcripts(each, 5), row)) for each in (state, whole))
+        assert [(*taken[row], *labels) for labels, *_ in got] == [labels for labels, *_ in want]
+        assert [begins for _, begins, *_ in got] == [begins[len(taken[row]) :] for _, begins, *_ in want]
         assert int(state.previous[row]) == (taken[row][-1] if taken[row] else -1)
     assert len(taken[0]) > 3
 

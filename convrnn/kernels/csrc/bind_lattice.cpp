@@ -178,10 +178,13 @@ struct Beams {
 struct Kept {
     std::vector<int64_t> whole;
     std::vector<double> real;
-    CtcRow row;
+    CtcRow row{};
 
     Kept() = default;
-    explicit Kept(const CtcBeam &beam, int64_t width) {
+    // `row` points into the vectors.
+    Kept(Kept &&) = default;
+    Kept &operator=(Kept &&) = default;
+    Kept(const CtcBeam &beam, int64_t width) {
         const int64_t longest = beam.longest();
         whole.resize(static_cast<size_t>(width * (1 + 3 * longest)));
         real.resize(static_cast<size_t>(width * 5));
@@ -213,6 +216,7 @@ private:
 class Found {
 public:
     explicit Found(int64_t rows) : rows_(static_cast<size_t>(rows)) {}
+    Found(Found &&) = default;
 
     Kept &operator[](int64_t b) { return rows_[static_cast<size_t>(b)]; }
 
