@@ -180,8 +180,8 @@ def _expectations(
     chain = Chain(transitions, start, end)
     module = _compiled_for(emissions, chain, lengths)
     if module is None or weight.device.type != "cpu":
-        tags, (transitions, start, end) = lattice.expectations(emissions, chain, lengths, weight)
-        return tags, transitions, start, end
+        tags, counts = lattice.expectations(emissions, chain, lengths, weight)
+        return tags.contiguous(), counts.transitions.contiguous(), counts.start.contiguous(), counts.end.contiguous()
     given, weight = _Dense.of(emissions, chain, lengths), weight.double().contiguous()
     tags = torch.empty_like(given.emissions)
     counts = Chain(*(torch.zeros_like(each) for each in given.chain))
@@ -193,7 +193,8 @@ def _expectations(
 def _expectations_fake(
     emissions: Tensor, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor | None, weight: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return emissions.new_empty(emissions.shape), torch.empty_like(transitions), torch.empty_like(start), torch.empty_like(end)
+    tags, pairs = emissions.new_empty(emissions.shape), transitions.new_empty(transitions.shape)
+    return tags, pairs, start.new_empty(start.shape), end.new_empty(end.shape)
 
 
 @torch.library.custom_op("convrnn::crf_viterbi", mutates_args=())
@@ -204,7 +205,7 @@ def _viterbi(
     module = _compiled_for(emissions, chain, lengths)
     if module is None:
         tags, scores = lattice.viterbi(emissions, chain, lengths, count)
-        return tags, scores
+        return tags.contiguous(), scores.contiguous()
     given = _Dense.of(emissions, chain, lengths)
     batch, frames, _ = emissions.shape
     tags, scores = torch.full((batch, count, frames), -1), torch.empty(batch, count, dtype=torch.float64)

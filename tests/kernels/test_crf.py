@@ -318,7 +318,7 @@ def test_the_same_bits_with_any_number_of_threads(threads: int) -> None:
 
 
 @needs_compiled
-@pytest.mark.parametrize("isa", ["portable", "avx2"])
+@pytest.mark.parametrize("isa", ["portable", pytest.param("avx2", marks=pytest.mark.full)])
 def test_the_other_instruction_sets(isa: str, tmp_path: Path, root: Path) -> None:
     """Chosen once a process, so in a process of their own."""
     code = "import sys, torch; from tests.kernels.test_crf import *; torch.save(answers(), sys.argv[1]); print(native.compiled().isa())"
@@ -375,6 +375,16 @@ def test_the_operators_are_sound(route: str, size: str) -> None:
     detached = [each.detach() for each in given.leaves()]
     torch.library.opcheck(torch.ops.convrnn.crf_expectations.default, (*detached, given.lengths, torch.ones(given.emissions.shape[0])))
     torch.library.opcheck(torch.ops.convrnn.crf_viterbi.default, (*detached, given.lengths, 2))
+
+
+@pytest.mark.parametrize("size", ["ragged", "no-frames"])
+def test_the_fakes_know_the_layout(route: str, size: str) -> None:
+    """Inputs may lie in any order; what comes out is dense."""
+    emissions, (transitions, start, end), lengths = inputs(size)
+    laid = [emissions.detach().transpose(0, 2).contiguous().transpose(0, 2), transitions.detach().T, start.detach().flip(0), end.detach()]
+    ops = torch.ops.convrnn
+    for operator, more in ((ops.crf_log_partition, ()), (ops.crf_expectations, (torch.ones(emissions.shape[0]),)), (ops.crf_viterbi, (2,))):
+        torch.library.opcheck(operator.default, (*laid, lengths, *more), test_utils="test_faketensor")
 
 
 @pytest.mark.parametrize("size", ["plain", "ragged", "one-tag"])
