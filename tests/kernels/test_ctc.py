@@ -212,6 +212,9 @@ def test_no_rows_and_no_frames(route: str) -> None:
     assert ctc.transcripts(ctc.beam_search(net(0, 4, 3))).labels.shape == (0, 1, 0)
     found = ctc.transcripts(ctc.beam_search(net(2, 0, 3)), 2)
     assert found.lengths.tolist() == [[0, 0], [0, 0]] and found.scores.tolist() == [[0, -INF], [0, -INF]]
+    for state in (ctc.beam_search(net(0, 4, 3)), ctc.beam_search(net(2, 0, 3))):
+        settled, rest = ctc.settle(state, keep=0)
+        assert settled.labels.shape == (len(state.clock), 0) and equal(rest.log_probs, state.log_probs)
 
 
 # ---- streams

@@ -10,7 +10,6 @@
 #include "parallel.h"
 
 namespace nb = nanobind;
-using namespace nb::literals;
 
 namespace convrnn {
 namespace {
