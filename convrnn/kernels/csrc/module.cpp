@@ -12,4 +12,5 @@ NB_MODULE(_native, m) {
     convrnn::bind_recurrent(m);
     convrnn::bind_scan(m);
     convrnn::bind_steps(m);
+    convrnn::bind_lattice(m);
 }
