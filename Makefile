@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: demo test test-full check oracles bench clean
+.PHONY: demo test test-full check oracles sanitize bench clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.train
@@ -38,6 +38,14 @@ oracles: .venv/.peers
 	CONVRNN_NATIVE=require $(BIN)/python -m pytest -n 2 tests/oracles
 
 # Hours, on a machine that does nothing else; benchmarks/README.md says how to run a part.
+# The kernels with AddressSanitizer and UBSan, each instruction set that this processor has; for GCC on Linux.
+sanitize: .venv/sanitize/.dev
+	for isa in portable avx2 avx512; do \
+	  CONVRNN_ISA=$$isa CONVRNN_NATIVE=require ASAN_OPTIONS=detect_leaks=0 OMP_NUM_THREADS=2 \
+	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+	  .venv/sanitize/bin/python -m pytest tests/kernels -k "not compile and not sound and not instruction_set" || exit 1; \
+	done
+
 bench: .venv/.peers
 	CONVRNN_NATIVE=require $(BIN)/python benchmarks
 	CONVRNN_NATIVE=require $(BIN)/python benchmarks/kernels.py --processes 3 --json benchmarks/results/kernels.jsonl
@@ -63,6 +71,12 @@ clean:
 
 # sequence-layers asks for recurrentgemma, which asks for older NumPy and absl than ours and is imported for one cell that is not compared:
 # both without their dependencies. What they import stands in the extra.
+.venv/sanitize/.dev: .venv/bin/python $(BUILT_FROM)
+	$(PYTHON) -m venv .venv/sanitize
+	CONVRNN_NATIVE=require .venv/sanitize/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt \
+	  -C cmake.define.CONVRNN_SANITIZE=ON -e '.[dev]'
+	@touch $@
+
 .venv/.peers: .venv/.dev
 	CONVRNN_NATIVE=require $(PIP) -e '.[dev,peers]'
 	$(PIP) --no-deps sequence-layers recurrentgemma
