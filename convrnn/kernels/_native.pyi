@@ -21,3 +21,36 @@ def ctc_search(*numbers: float) -> CtcFound: ...
 class CtcFound:
     def longest(self) -> int: ...
     def write(self, *addresses: int) -> None: ...
+def scan_forward(
+    cell: str,
+    wide: bool,
+    rows: int,
+    frames: int,
+    units: int,
+    lengths: int,
+    reverse: bool,
+    threads: int,
+    gates: int,
+    apart: int,
+    carry: int,
+    memory: int,
+    h: int,
+) -> None: ...
+def scan_backward(
+    cell: str,
+    wide: bool,
+    rows: int,
+    frames: int,
+    units: int,
+    lengths: int,
+    reverse: bool,
+    threads: int,
+    gates: int,
+    apart: int,
+    carry: int,
+    memory: int,
+    state: int,
+    dh: int,
+    dgates: int,
+    dapart: int,
+) -> None: ...

@@ -128,6 +128,17 @@ def _(seed: Tensor, clock: Tensor, frames: int, channels: int, keep: float, dtyp
     return seed.new_empty((seed.shape[0], frames, channels), dtype=dtype)
 
 
+def unwatched() -> bool:
+    """Whether only numbers are wanted: no gradient, no trace, no mode that sees operators.
+
+    Then a kernel is called without its operator, whose dispatch takes longer than the one frame of a live stream.
+    """
+    # In this order: dynamo knows the first of these and not the last.
+    if torch.compiler.is_compiling() or torch.is_grad_enabled():
+        return False
+    return torch._C._get_tracing_state() is None and not torch._C._len_torch_dispatch_stack()
+
+
 def _threshold(keep: float) -> int:
     """The integer n for which `x < n` equals `x / 2^53 < keep`, for every integer x."""
     return math.ceil(math.ldexp(keep, 53))

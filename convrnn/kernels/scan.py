@@ -23,7 +23,7 @@ from torch import Tensor
 from torch._higher_order_ops.scan import scan
 
 from convrnn.core.errors import UsageError
-from convrnn.kernels import dispatch
+from convrnn.kernels import dispatch, native, scan_compiled
 
 _ONE_BLOCK = 64
 """Up to here a row is one block: a chunk of a stream costs one pass."""
@@ -45,6 +45,8 @@ def linear_scan(a: Tensor, b: Tensor, lengths: Tensor | None, state: Tensor, rev
         case "onnx":
             return linear_scan_scanned(a, b, lengths, state, reverse)
         case _:
+            if native.unwatched() and scan_compiled.serves(a, b, lengths, state, 2):
+                return _compiled(a, b, lengths, state, reverse)
             return _linear_scan(a, b, lengths, state, reverse)
 
 
@@ -82,7 +84,7 @@ def linear_scan_scanned(a: Tensor, b: Tensor, lengths: Tensor | None, state: Ten
     final, h_TBH = scan(step, state.contiguous(), (a.transpose(0, 1), b.transpose(0, 1)))
     h = h_TBH.transpose(0, 1)[:, :-1]
     # A clone, as exported graphs may not return one tensor twice.
-    return _only_valid(h.flip(1) if reverse else h, lengths), final.clone()
+    return only_valid(h.flip(1) if reverse else h, lengths), final.clone()
 
 
 # ---- the operators
@@ -90,9 +92,9 @@ def linear_scan_scanned(a: Tensor, b: Tensor, lengths: Tensor | None, state: Ten
 
 @torch.library.custom_op("convrnn::linear_scan", mutates_args=())
 def _linear_scan(a: Tensor, b: Tensor, lengths: Tensor | None, state: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
-    a, b = _masked(a, b, lengths)
-    h, final = _blocks(a.flip(1), b.flip(1), state) if reverse else _blocks(a, b, state)
-    return _only_valid(h.flip(1) if reverse else h, lengths).contiguous(), final
+    if scan_compiled.serves(a, b, lengths, state, 2):
+        return _compiled(a, b, lengths, state, reverse)
+    return blockwise(a, b, lengths, state, reverse)
 
 
 @_linear_scan.register_fake
@@ -104,21 +106,12 @@ def _linear_scan_fake(a: Tensor, b: Tensor, lengths: Tensor | None, state: Tenso
 def _linear_scan_backward(
     a: Tensor, lengths: Tensor | None, state: Tensor, reverse: bool, h: Tensor, dh: Tensor, dfinal: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """db_t = dh_t + a_{t+1} db_{t+1}, da_t = db_t h_{t-1}, dstate = a_0 db_0: the recurrence of the gradient, from the last frame back."""
-    # Where there is no frame the state stands still, its gradient too: so no row needs to know where it begins or ends.
-    a, dh = _masked(a, dh, lengths)
-    if lengths is not None:
-        h = torch.where(_valid(h, lengths), h, state[:, None])
-    if reverse:
-        a, dh, h = a.flip(1), dh.flip(1), h.flip(1)
-    following = torch.cat([a[:, 1:], torch.ones_like(a[:, :1])], 1)
-    back, _ = _blocks(following.flip(1), dh.flip(1), dfinal)
-    db = back.flip(1)
-    da = db * torch.cat([state[:, None], h], 1)[:, :-1]
-    dstate = a[:, 0] * db[:, 0] if a.shape[1] else dfinal.clone()
-    if reverse:
-        da, db = da.flip(1), db.flip(1)
-    return _only_valid(da, lengths).contiguous(), _only_valid(db, lengths).contiguous(), dstate
+    if scan_compiled.serves(a, dh, lengths, state, 2):
+        # Of b only the place where its gradient goes matters: a stands in for it.
+        da, db, dstate = scan_compiled.backward("linear", a, a, lengths, state, reverse, h, dh, dfinal)
+        assert db is not None
+        return da, db, dstate
+    return blockwise_backward(a, lengths, state, reverse, h, dh, dfinal)
 
 
 @_linear_scan_backward.register_fake
@@ -154,6 +147,38 @@ _linear_scan.register_autocast("cuda", torch.float32)
 # ---- what they run
 
 
+def _compiled(a: Tensor, b: Tensor, lengths: Tensor | None, state: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
+    h, _, final = scan_compiled.forward("linear", a, b, lengths, state, reverse, False)
+    return h, final
+
+
+def blockwise(a: Tensor, b: Tensor, lengths: Tensor | None, state: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
+    """`linear_scan` in blocks, without a gradient. Fresh tensors."""
+    a, b = _masked(a, b, lengths)
+    h, final = _blocks(a.flip(1), b.flip(1), state) if reverse else _blocks(a, b, state)
+    return only_valid(h.flip(1) if reverse else h, lengths).contiguous(), final
+
+
+def blockwise_backward(
+    a: Tensor, lengths: Tensor | None, state: Tensor, reverse: bool, h: Tensor, dh: Tensor, dfinal: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """db_t = dh_t + a_{t+1} db_{t+1}, da_t = db_t h_{t-1}, dstate = a_0 db_0: the recurrence of the gradient, from the last frame back."""
+    # Where there is no frame the state stands still, its gradient too: so no row needs to know where it begins or ends.
+    a, dh = _masked(a, dh, lengths)
+    if lengths is not None:
+        h = torch.where(_valid(h, lengths), h, state[:, None])
+    if reverse:
+        a, dh, h = a.flip(1), dh.flip(1), h.flip(1)
+    following = torch.cat([a[:, 1:], torch.ones_like(a[:, :1])], 1)
+    back, _ = _blocks(following.flip(1), dh.flip(1), dfinal)
+    db = back.flip(1)
+    da = db * torch.cat([state[:, None], h], 1)[:, :-1]
+    dstate = a[:, 0] * db[:, 0] if a.shape[1] else dfinal.clone()
+    if reverse:
+        da, db = da.flip(1), db.flip(1)
+    return only_valid(da, lengths).contiguous(), only_valid(db, lengths).contiguous(), dstate
+
+
 def _masked(a: Tensor, b: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
     """Beyond the lengths a = 1 and b = 0: the state passes unchanged, whatever the padding holds."""
     if lengths is None:
@@ -162,7 +187,7 @@ def _masked(a: Tensor, b: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tenso
     return torch.where(valid, a, a.new_ones(())), torch.where(valid, b, b.new_zeros(()))
 
 
-def _only_valid(values: Tensor, lengths: Tensor | None) -> Tensor:
+def only_valid(values: Tensor, lengths: Tensor | None) -> Tensor:
     """Zero beyond the lengths."""
     return values if lengths is None else torch.where(_valid(values, lengths), values, values.new_zeros(()))
 

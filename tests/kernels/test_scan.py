@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from convrnn.core.errors import UsageError
-from convrnn.kernels import dispatch, scan
+from convrnn.kernels import dispatch, native, scan
 
 SIZES = {
     # B, T, H, lengths
@@ -28,9 +28,24 @@ SIZES = {
     "last-block-short": (2, 131, 1, None),
     "whole-blocks": (2, 144, 2, (144, 13)),
     "no-rows": (0, 5, 2, None),
+    # Whole vectors and a part of one, in every instruction set.
+    "33-units": (2, 5, 33, None),
+    "50-units": (3, 9, 50, (9, 0, 4)),
 }
 by_size = pytest.mark.parametrize("size", SIZES)
+ROUTES = {
+    "compiled": pytest.mark.skipif(not native.available(), reason="installed without compiled kernels, or they are turned off"),
+    "blocks": (),
+}
 by_direction = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
+
+
+@pytest.fixture(params=[pytest.param(route, marks=marks) for route, marks in ROUTES.items()])
+def route(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What runs behind the operator."""
+    if request.param == "blocks":
+        monkeypatch.setenv("CONVRNN_NATIVE", "off")
+    return request.param
 
 
 class Inputs(NamedTuple):
@@ -73,7 +88,7 @@ def close(got: Tensor, want: Tensor) -> bool:
 # ---- what it computes
 
 
-def test_by_hand() -> None:
+def test_by_hand(route: str) -> None:
     """h = 8/2 + 1 = 5, 5/2 + 2 = 4.5, 0 * 4.5 + 3 = 3; backward from 8: 0 * 8 + 3 = 3, 3/2 + 2 = 3.5, 3.5/2 + 1 = 2.75."""
     a, b = torch.tensor([[[0.5], [0.5], [0.0]]]), torch.tensor([[[1.0], [2.0], [3.0]]])
     h, final = scan.linear_scan(a, b, None, torch.tensor([[8.0]]))
@@ -82,7 +97,7 @@ def test_by_hand() -> None:
     assert h.flatten().tolist() == [2.75, 3.5, 3] and final.tolist() == [[2.75]]
 
 
-def test_gradients_by_hand() -> None:
+def test_gradients_by_hand(route: str) -> None:
     """h_1 = a_1 (a_0 s + b_0) + b_1 with a = 2, 3, b = 5, 7, s = 4: d a = 3 * 4, 13; d b = 3, 1; d s = 6."""
     a, b, state = (torch.tensor(v, requires_grad=True) for v in ([[[2.0], [3.0]]], [[[5.0], [7.0]]], [[4.0]]))
     h, _ = scan.linear_scan(a, b, None, state)
@@ -92,7 +107,7 @@ def test_gradients_by_hand() -> None:
 
 @by_direction
 @by_size
-def test_fast_equals_reference(size: str, reverse: bool) -> None:
+def test_fast_equals_reference(size: str, reverse: bool, route: str) -> None:
     """Values, final state and the gradient of every input."""
     given = inputs(size, reverse)
     got, want = scan.linear_scan(*given), scan.linear_scan_reference(*given)
@@ -111,7 +126,7 @@ def test_the_form_for_onnx_equals_the_reference(size: str, reverse: bool) -> Non
 
 
 @by_direction
-def test_what_the_padding_holds_is_not_read(reverse: bool) -> None:
+def test_what_the_padding_holds_is_not_read(reverse: bool, route: str) -> None:
     """NaN there, and the state of a row of no frames is the one it came with."""
     given = inputs("ragged", reverse)
     beyond = torch.arange(7)[:, None] >= torch.tensor([7, 0, 3, 1])[:, None, None]
@@ -121,6 +136,20 @@ def test_what_the_padding_holds_is_not_read(reverse: bool) -> None:
         assert torch.equal(a, b)
     h, final = got
     assert torch.equal(final[1], given.state[1]) and not h.masked_select(beyond).any()
+
+
+def test_any_layout(route: str) -> None:
+    """Views of other tensors, gradients that are one number spread out, lengths in 32 bits."""
+    a, b, lengths, state, _ = inputs("50-units")
+    assert lengths is not None
+    want = scan.linear_scan(a, b, lengths, state)
+    got = scan.linear_scan(a.mT.contiguous().mT, b.transpose(0, 1).contiguous().transpose(0, 1), lengths.int(), state.T.contiguous().T)
+    for x, y in zip((*got, *torch.autograd.grad(got[0].sum(), (a, b, state))), (*want, *ones_back(want[0], a, b, state)), strict=True):
+        assert torch.equal(x, y)
+
+
+def ones_back(h: Tensor, *leaves: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(h, leaves, torch.ones_like(h))
 
 
 # ---- ten thousand frames in float32
@@ -136,8 +165,8 @@ GATES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("kind", GATES)
-def test_ten_thousand_frames(kind: str) -> None:
-    """Within 1e-5 of float64, relative to the largest, gradients too. (With the ends of blocks in float32, equal gates miss this.)"""
+def test_ten_thousand_frames(kind: str, route: str) -> None:
+    """Within 1e-5 of float64, relative to the largest, gradients too. (With state or ends of blocks in float32, equal gates miss it.)"""
     generator = torch.Generator().manual_seed(1)
     x, b, state = (torch.randn(*shape, generator=generator) for shape in ((2, 10_000, 4), (2, 10_000, 4), (2, 4)))
     given = Inputs(GATES[kind](x), (1 - GATES[kind](x)) * b if kind == "equal and nearly open" else b, None, state, False)
@@ -170,7 +199,7 @@ def test_the_operators_are_sound(size: str, reverse: bool) -> None:
 
 
 @by_direction
-def test_gradcheck(reverse: bool) -> None:
+def test_gradcheck(reverse: bool, route: str) -> None:
     given = inputs("ragged", reverse)
 
     def answer(*leaves: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@
 #include <immintrin.h>
 #define CONVRNN_VECTOR_BYTES 64
 #elif defined(__AVX2__)
+#include <immintrin.h>
 #define CONVRNN_VECTOR_BYTES 32
 #else
 #define CONVRNN_VECTOR_BYTES 16
@@ -97,6 +98,29 @@ CONVRNN_INLINE Vec<Real> load_first(const Real *from, int n) {
     std::memcpy(&v, from, static_cast<size_t>(n) * sizeof(Real));
     return v;
 }
+
+#if defined(__AVX512F__)
+// By masks, in place of calls of memcpy; the lanes that are masked out are not touched.
+template <>
+CONVRNN_INLINE Float load_first<float>(const float *from, int n) {
+    return n >= 16 ? load(from) : (Float)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1u), from);
+}
+
+template <>
+CONVRNN_INLINE Double load_first<double>(const double *from, int n) {
+    return n >= 8 ? load(from) : (Double)_mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1u), from);
+}
+
+template <>
+CONVRNN_INLINE void store_first<float, Float>(float *to, Float v, int n) {
+    _mm512_mask_storeu_ps(to, static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1u), (__m512)v);
+}
+
+template <>
+CONVRNN_INLINE void store_first<double, Double>(double *to, Double v, int n) {
+    _mm512_mask_storeu_pd(to, static_cast<__mmask8>(n >= 8 ? 0xffu : (1u << n) - 1u), (__m512d)v);
+}
+#endif
 
 // A NaN stays one.
 template <typename Real, typename V>
