@@ -1,15 +1,15 @@
-"""Gated recurrences that are linear in their state: QRNN, SRU, minGRU, minLSTM, over one operator. Knows nothing of stacking or directions.
+"""Gated recurrences that are linear in their state: QRNN, SRU, minGRU, minLSTM, over two operators. Knows no stacking and no directions.
 
-Their gates see the input only, so all frames' gates are one product, and the state follows h_t = a_t h_{t-1} + b_t, which
-`kernels.scan.linear_scan` computes for many frames at once and exactly as frame by frame.
+Their gates see the input only, so all frames' gates are one product, and the state follows h_t = a_t h_{t-1} + b_t. The four here are
+`GatedDirection`s: their products go to `kernels.gated`, which has their equations and computes gates and state in one pass.
 
 A new one is a spec, a subclass of `LinearRecurrence` that names its module, and that module, a `LinearDirection`: `coefficients(x)` gives a
-and b, `read(c, x)` what is answered of the state. The real-gated linear recurrence unit (De et al. 2024, arXiv 2402.19427) has
-a = exp(-8 softplus(L) r), b = sqrt(1 - a^2) i x; the selective scan of Mamba (Gu & Dao 2023, arXiv 2312.00752) has a state of H = D N
-entries, a = exp(dt A), b = dt B x, and reads C c: frames that their causal convolutions hold go into `rest`, as those of QRNN do.
+and b, `read(c, x)` what is answered of the state; `kernels.scan.linear_scan` does the rest. The real-gated linear recurrence unit (De et
+al. 2024, arXiv 2402.19427) has a = exp(-8 softplus(L) r), b = sqrt(1 - a^2) i x; the selective scan of Mamba (Gu & Dao 2023, arXiv
+2312.00752) has a state of H = D N entries, a = exp(dt A), b = dt B x, and reads C c: frames that their causal convolutions hold go into
+`rest`, as those of QRNN do.
 
-Where a gate is near 1, 1 - gate is computed as the sigmoid of the negative: in float32 the difference 1 - 0.999999 has one good digit, and
-ten thousand frames add it up. Gates and state are float32 at least: in bfloat16 a gate above 0.998 is 1 and never forgets.
+Gates and state are float32 at least: in bfloat16 a gate above 0.998 is 1 and never forgets.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from convrnn.core.seq import Ids, Seq, Shape, State
 from convrnn.core.spec import fields_for_subclasses, register
+from convrnn.kernels import dispatch, gated
 from convrnn.kernels.scan import linear_scan
 from convrnn.layers.base import Last, Layer, flat
 from convrnn.layers.conv import Conv
@@ -61,11 +62,11 @@ class Coefficients(NamedTuple):
     rest: tuple[Any, ...] = ()
 
 
-class LinearDirection(Direction):
-    """c_t = a_t c_{t-1} + b_t, h_t = read(c_t, x_t). The state is `(c, *rest)`.
+class StateDirection(Direction):
+    """One whose state is `(c, *rest)`, c `[B, H]` in float32 at least.
 
     Attributes:
-        symbol: what the paper calls the state.
+        symbol: what the paper calls c.
         begin: `[H]`, the state before the first frame, where it is learned.
     """
 
@@ -73,14 +74,6 @@ class LinearDirection(Direction):
         super().__init__()
         self.units, self.reverse, self.symbol = spec.features, reverse, symbol
         self.begin = nn.Parameter(torch.zeros(spec.features)) if spec.learn_state else None
-
-    @abstractmethod
-    def coefficients(self, x: Seq, rest: tuple[Any, ...], last: Last) -> Coefficients:
-        """a and b of every frame; `x` is zero beyond the lengths, what is given there does not matter."""
-
-    def read(self, c: Tensor, x: Tensor, named: Named) -> Tensor:
-        """h `[B, T, H]`, zero where c and x are; c itself by default."""
-        return c
 
     def initial_rest(self, batch: int, like: Tensor) -> tuple[Any, ...]:
         """The state of what stands before the recurrence."""
@@ -100,6 +93,18 @@ class LinearDirection(Direction):
         """See `Direction.state_names`."""
         return self.symbol, *self.rest_names()
 
+
+class LinearDirection(StateDirection):
+    """c_t = a_t c_{t-1} + b_t, h_t = read(c_t, x_t)."""
+
+    @abstractmethod
+    def coefficients(self, x: Seq, rest: tuple[Any, ...], last: Last) -> Coefficients:
+        """a and b of every frame; `x` is zero beyond the lengths, what is given there does not matter."""
+
+    def read(self, c: Tensor, x: Tensor, named: Named) -> Tensor:
+        """h `[B, T, H]`, zero where c and x are; c itself by default."""
+        return c
+
     def forward(self, x: Seq, state: tuple[Any, ...], last: Last) -> tuple[Named, tuple[Any, ...]]:
         """See `Direction.forward`."""
         c, *rest = state
@@ -107,6 +112,43 @@ class LinearDirection(Direction):
         memory, final = linear_scan(a, b, x.lengths, c, self.reverse)
         h = self.read(memory, x.values, named)
         return {**named, self.symbol: memory, "h": h.to(x.values.dtype)}, (final, *after)
+
+
+class Products(NamedTuple):
+    """What the input makes of the gates: the operands of a cell of `kernels.gated`.
+
+    Attributes:
+        gates: `[B, T, n H]`.
+        skip: `[B, T, H]`, the last of them where it stands alone.
+        rest: the state of what stands before the recurrence.
+    """
+
+    gates: Tensor
+    skip: Tensor | None = None
+    rest: tuple[Any, ...] = ()
+
+
+class GatedDirection(StateDirection):
+    """A cell of `kernels.gated`, named `cell`."""
+
+    def __init__(self, spec: LinearRecurrence, reverse: bool, cell: str) -> None:
+        super().__init__(spec, reverse, "h" if gated.CELLS[cell].read is None else "c")
+        self.cell = cell
+
+    @abstractmethod
+    def products(self, x: Seq, rest: tuple[Any, ...], last: Last) -> Products:
+        """The operands of every frame, in float32 at least; `x` is zero beyond the lengths, what is given there does not matter."""
+
+    def forward(self, x: Seq, state: tuple[Any, ...], last: Last) -> tuple[Named, tuple[Any, ...]]:
+        """See `Direction.forward`; values other than h by the reference only."""
+        c, *rest = state
+        gates, skip, after = self.products(x, tuple(rest), last)
+        if dispatch.chosen() == "reference":
+            named, final = gated.trace(self.cell, gates, skip, x.lengths, c, self.reverse)
+        else:
+            h, final = gated.gated_scan(self.cell, gates, skip, x.lengths, c, self.reverse)
+            named = {"h": h}
+        return {**named, "h": named["h"].to(x.values.dtype)}, (final, *after)
 
 
 class _Gates(nn.Module):
@@ -159,17 +201,17 @@ class QRNN(LinearRecurrence):
         return _QRNN(self, channels, reverse)
 
 
-class _QRNN(LinearDirection):
+class _QRNN(GatedDirection):
     """Weights in the order z f o i. `rest` is `(frames, zone)`: what the convolution holds, and in training seed and clock of the zoneout.
 
     Backward nothing is held: rows are whole.
     """
 
     def __init__(self, spec: QRNN, channels: int, reverse: bool) -> None:
-        super().__init__(spec, reverse, "h" if spec.pooling == "f" else "c")
-        self.symbols = ("z", "f", "o", "i")[: 1 + len(spec.pooling)]
-        self.conv = Conv(len(self.symbols) * spec.features, kernel=spec.kernel, padding="causal").build(channels)
-        fill(self.conv.get_parameter("weight"), spec.init, len(self.symbols))
+        super().__init__(spec, reverse, f"qrnn_{spec.pooling}")
+        blocks = gated.CELLS[self.cell].operands
+        self.conv = Conv(blocks * spec.features, kernel=spec.kernel, padding="causal").build(channels)
+        fill(self.conv.get_parameter("weight"), spec.init, blocks)
         self.zone = DropoutLayer(spec.zoneout, False, (spec.features,))
 
     def initial_rest(self, batch: int, like: Tensor) -> tuple[Any, ...]:
@@ -178,21 +220,20 @@ class _QRNN(LinearDirection):
     def rest_names(self) -> tuple[Any, ...]:
         return () if self.reverse else tuple(f"frames.{name}" for name in self.conv.state_names()), self.zone.state_names()
 
-    def coefficients(self, x: Seq, rest: tuple[Any, ...], last: Last) -> Coefficients:
+    def products(self, x: Seq, rest: tuple[Any, ...], last: Last) -> Products:
         frames, zone = rest
         convolved, frames = self._convolved(x, frames, last)
-        parts = dict(zip(self.symbols, precise(convolved).chunk(len(self.symbols), -1), strict=True))
-        named = {symbol: torch.tanh(part) if symbol == "z" else torch.sigmoid(part) for symbol, part in parts.items()}
-        # What may enter: 1 - f, unless there is a gate for it.
-        enters = named["i"] if "i" in named else torch.sigmoid(-parts["f"])
+        gates = precise(convolved)
         if zone:
-            ones, zone = self.zone(Seq(torch.ones_like(enters), x.lengths, True), zone, last)
-            moves = ones.values > 0
-            named["f"], enters = torch.where(moves, named["f"], 1.0), torch.where(moves, enters, 0.0)
-        return Coefficients(named["f"], enters * named["z"], named, (frames, zone))
-
-    def read(self, c: Tensor, x: Tensor, named: Named) -> Tensor:
-        return named["o"] * c if "o" in named else c
+            z, f, *others = gates.split(self.units, -1)
+            ones, zone = self.zone(Seq(torch.ones_like(f), x.lengths, True), zone, last)
+            still = ones.values == 0
+            # The state stays where f is open and i is shut, whatever the input says.
+            f = f.masked_fill(still, torch.inf)
+            if len(others) == 2:
+                others[1] = others[1].masked_fill(still, -torch.inf)
+            gates = torch.cat([z, f, *others], -1)
+        return Products(gates, None, (frames, zone))
 
     def _convolved(self, x: Seq, frames: State, last: Last) -> tuple[Tensor, State]:
         """The convolution in the order of the recurrence. Backward the padding comes first, zeros as before any first frame."""
@@ -230,28 +271,21 @@ class SRU(LinearRecurrence):
         return _SRU(self, channels, reverse)
 
 
-class _SRU(LinearDirection):
+class _SRU(GatedDirection):
     """Weights in the order u f r, and s where there is a projection; biases f r."""
 
     def __init__(self, spec: SRU, channels: int, reverse: bool) -> None:
-        super().__init__(spec, reverse, "c")
-        blocks = 3 if channels == spec.features else 4
-        self.weight = nn.Parameter(torch.empty(blocks * spec.features, channels))
+        super().__init__(spec, reverse, f"sru_{spec.nonlinearity}")
+        self.blocks = 3 if channels == spec.features else 4
+        self.weight = nn.Parameter(torch.empty(self.blocks * spec.features, channels))
         self.bias = nn.Parameter(torch.zeros(2 * spec.features))
-        self.g = {"tanh": torch.tanh, "relu": torch.relu, "identity": nn.Identity()}[spec.nonlinearity]
-        fill(self.weight, spec.init, blocks)
+        fill(self.weight, spec.init, self.blocks)
         with torch.no_grad():
             self.bias[spec.features :] = spec.highway_bias
 
-    def coefficients(self, x: Seq, rest: tuple[Any, ...], last: Last) -> Coefficients:
-        u, f, r, *s = precise(F.linear(x.values, self.weight)).split(self.units, -1)
-        bias_f, bias_r = self.bias.chunk(2)
-        f = f + bias_f
-        named = {"u": u, "f": torch.sigmoid(f), "r": torch.sigmoid(r + bias_r), "s": s[0] if s else precise(x.values)}
-        return Coefficients(named["f"], torch.sigmoid(-f) * u, named)
-
-    def read(self, c: Tensor, x: Tensor, named: Named) -> Tensor:
-        return torch.lerp(named["s"], self.g(c), named["r"])
+    def products(self, x: Seq, rest: tuple[Any, ...], last: Last) -> Products:
+        bias = F.pad(self.bias, (self.units, (self.blocks - 3) * self.units))
+        return Products(precise(F.linear(x.values, self.weight, bias)), precise(x.values) if self.blocks == 3 else None)
 
 
 Candidate = Literal["linear", "g"]
@@ -283,18 +317,15 @@ class MinGRU(LinearRecurrence):
         return _MinGRU(self, channels, reverse)
 
 
-class _MinGRU(LinearDirection):
+class _MinGRU(GatedDirection):
     """Weights in the order z n."""
 
     def __init__(self, spec: MinGRU, channels: int, reverse: bool) -> None:
-        super().__init__(spec, reverse)
+        super().__init__(spec, reverse, "min_gru" if spec.candidate == "linear" else "min_gru_g")
         self.gates = _Gates(spec, 2, channels)
-        self.candidate: Candidate = spec.candidate
 
-    def coefficients(self, x: Seq, rest: tuple[Any, ...], last: Last) -> Coefficients:
-        z, n = self.gates(x.values).chunk(2, -1)
-        named = {"z": torch.sigmoid(z), "n": _candidate(n, self.candidate)}
-        return Coefficients(torch.sigmoid(-z), named["z"] * named["n"], named)
+    def products(self, x: Seq, rest: tuple[Any, ...], last: Last) -> Products:
+        return Products(self.gates(x.values))
 
 
 @register("min_lstm")
@@ -324,22 +355,14 @@ class MinLSTM(LinearRecurrence):
         return _MinLSTM(self, channels, reverse)
 
 
-class _MinLSTM(LinearDirection):
+class _MinLSTM(GatedDirection):
     """Weights in the order f i n."""
 
     def __init__(self, spec: MinLSTM, channels: int, reverse: bool) -> None:
-        super().__init__(spec, reverse)
+        super().__init__(spec, reverse, "min_lstm" if spec.candidate == "linear" else "min_lstm_g")
         self.gates = _Gates(spec, 3, channels)
-        self.candidate: Candidate = spec.candidate
         with torch.no_grad():
             self.gates.bias[: spec.features] = spec.forget_bias
 
-    def coefficients(self, x: Seq, rest: tuple[Any, ...], last: Last) -> Coefficients:
-        f, i, n = self.gates(x.values).chunk(3, -1)
-        difference = F.logsigmoid(f) - F.logsigmoid(i)
-        named = {"f'": torch.sigmoid(difference), "i'": torch.sigmoid(-difference), "n": _candidate(n, self.candidate)}
-        return Coefficients(named["f'"], named["i'"] * named["n"], named)
-
-
-def _candidate(n: Tensor, kind: Candidate) -> Tensor:
-    return n if kind == "linear" else torch.where(n >= 0, n + 0.5, torch.sigmoid(n))
+    def products(self, x: Seq, rest: tuple[Any, ...], last: Last) -> Products:
+        return Products(self.gates(x.values))
