@@ -107,7 +107,7 @@ void forward_row(const Scan<Real> &s, size_t row, size_t valid, size_t first, si
         const size_t frame = row * s.frames + (s.reverse ? valid - 1 - step : step);
         const Real *from[Cell::operands];
         operands<Cell>(s.gates, s.apart, frame, s.units, from);
-        Real *h = s.h + frame * s.units, *memory = Cell::reads && s.memory ? s.memory + frame * s.units : nullptr;
+        Real *h = s.h + frame * s.units, *memory = s.memory ? s.memory + frame * s.units : nullptr;
         for_vectors<Real>(first, last, [&](size_t at, int lanes) __attribute__((always_inline)) {
             V x[Cell::operands], c;
             Carry<Real> carry;
@@ -117,13 +117,15 @@ void forward_row(const Scan<Real> &s, size_t row, size_t valid, size_t first, si
             }
             store_first<Real>(h + at, Cell::forward(x, carry, c), lanes);
             carry.store(carries + at, lanes);
-            if (memory) {
-                store_first<Real>(memory + at, c, lanes);
+            if constexpr (Cell::reads) {
+                if (memory) {
+                    store_first<Real>(memory + at, c, lanes);
+                }
             }
         });
     }
     clear(s, s.h, row, valid, first, last);
-    clear(s, Cell::reads ? s.memory : nullptr, row, valid, first, last);
+    clear(s, s.memory, row, valid, first, last);
 }
 
 template <typename Cell, typename Real = typename Cell::Real>

@@ -23,7 +23,7 @@ struct Scan {
     double *carry;      // [rows, units]: forward the state, before and after; backward its gradient, after and before
 
     Real *h;       // [rows, frames, units]; forward only
-    Real *memory;  // [rows, frames, units]: c. Forward it is written, where it is not h and not null; backward it is read
+    Real *memory;  // [rows, frames, units]: c. Forward it is written, or null: where c is h, always; backward it is read
 
     // backward only
     const Real *state;      // [rows, units], before the first frame
