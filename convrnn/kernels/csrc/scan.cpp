@@ -1,9 +1,9 @@
 // The loops over rows, frames and channels of every cell of scan_cells.h. Compiled once an instruction set. Knows no equation.
 //
 // These loops are bound by memory. Rows are independent and channels too; along a row memory is read and written in the order in which it
-// lies, each number once. The state stands in `carry`, a row of it in the first cache: with it in registers only a few channels would fit, and
-// a row would be read in strips. The latency of the chain (load, multiply-add, store, about ten cycles a frame) hides behind the other channels
-// of the frame, and below 64 of them behind the memory.
+// lies, each number once. The state stands in `carry`, a row of it in the first cache: with it in registers only a few channels would fit,
+// and a row would be read in strips. The latency of the chain (load, multiply-add, store, about ten cycles a frame) hides behind the other
+// channels of the frame, and below 64 of them behind the memory.
 
 #include "scan.h"
 

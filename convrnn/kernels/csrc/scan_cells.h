@@ -1,10 +1,10 @@
-// The cells of linear recurrences, a frame of one vector of channels each; kernels/gated.py has the same in torch. For files compiled once an
-// instruction set: all is in an anonymous namespace. Knows nothing of time, rows or memory.
+// The cells of linear recurrences, a frame of one vector of channels each; kernels/gated.py has the same in torch. For files compiled once
+// an instruction set: all is in an anonymous namespace. Knows nothing of time, rows or memory.
 //
 // A cell has `operands`, what it reads of a frame, in order, and two functions.
-//   forward(x, carry)                       carry, c_{t-1}, becomes c_t; gives h_t, and puts c_t where `reads` says that it is not h.
-//   backward(x, c, before, dh, carry, dx)   carry, the gradient of c_t by later frames, becomes that of c_{t-1} = before; fills dx, those of the
-//                                           operands.
+//   forward(x, carry, c)                    carry, c_{t-1}, becomes c_t; gives h_t, and c_t too where `reads` says that it is not h.
+//   backward(x, c, before, dh, carry, dx)   carry, the gradient of c_t by later frames, becomes that of c_{t-1} = before; fills dx, those
+//                                           of the operands. c is c_t where `reads`, else nothing.
 //
 // 1 - sigmoid(x) is never taken: in float32 the difference of 1 and 0.999999 has one good digit. One exponential gives both.
 #pragma once
@@ -34,8 +34,8 @@ struct Gate {
     CONVRNN_INLINE Vec<Real> slope() const { return open * shut; }
 };
 
-// What goes on from frame to frame, in float64: in float32 ten thousand frames of gates near 1 leave four good digits of a gradient, and these
-// loops wait for the memory anyway.
+// What goes on from frame to frame, in float64: in float32 ten thousand frames of gates near 1 leave four good digits of a gradient, and
+// these loops wait for the memory anyway.
 template <typename Real>
 class Carry;
 
@@ -55,8 +55,8 @@ private:
     Double value_;
 };
 
-// The lower and the upper half of the lanes in float64, and back. By hand, since GCC 12 compiles the portable form to a detour through memory;
-// with masks that mask nothing, since in the forms without it warns of its own undefined registers.
+// The lower and the upper half of the lanes in float64, and back. By hand, since GCC 12 compiles the portable form to a detour through
+// memory; with masks that mask nothing, since in the forms without it warns of its own undefined registers.
 #if defined(__AVX512F__)
 CONVRNN_INLINE void widen(Float x, Double &low, Double &high) {
     low = (Double)_mm512_maskz_cvtps_pd(0xff, _mm512_maskz_extractf32x8_ps(0xff, (__m512)x, 0));
@@ -289,8 +289,8 @@ struct SRU {
     }
 };
 
-// Of z, f and, with an output gate, o, with an input gate, i: c = sigmoid(f) c + (sigmoid(i) or sigmoid(-f)) tanh(z), h = sigmoid(o) c or c.
-// The poolings f, fo, ifo of Bradbury et al. 2016, arXiv 1611.01576.
+// Of z, f and, with an output gate, o, with an input gate, i: c = sigmoid(f) c + (sigmoid(i) or sigmoid(-f)) tanh(z), h = sigmoid(o) c
+// or c. The poolings f, fo, ifo of Bradbury et al. 2016, arXiv 1611.01576.
 template <typename Real_, bool Output, bool Input>
 struct QRNN {
     typedef Real_ Real;
