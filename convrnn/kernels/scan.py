@@ -1,10 +1,11 @@
 """The linear recurrence h_t = a_t h_{t-1} + b_t, entry by entry, as registered operators. Knows no gate and no layer.
 
 `convrnn::linear_scan` and `convrnn::linear_scan_backward` are two operators joined by `register_autograd`, as in `dispatch.py`; the
-gradient is such a recurrence too, in the other direction. A step takes h only times a number and plus a number, so frames need not wait for
-each other: rows are cut into about sqrt(T) blocks, all blocks are run at once from zero, their ends are chained, and all are run again
-from where the one before ended (Blelloch 1990, "Prefix sums and their applications", with a block for a processor). That is 3 sqrt(T)
-operations on many frames in place of T on one.
+gradient is such a recurrence too, in the other direction. On the CPU they are the plain loop, compiled (csrc/scan.cpp), which reads and
+writes each number once. Without a compiler and on CUDA they are blocks: a step takes h only times a number and plus a number, so frames
+need not wait for each other. Rows are cut into about sqrt(T) blocks, all blocks are run at once from zero, their ends are chained, and all
+are run again from where the one before ended (Blelloch 1990, "Prefix sums and their applications", with a block for a processor). That is
+3 sqrt(T) operations on many frames in place of T on one.
 
 Only products and sums: no quotient of running products (which is 0 / 0 after a closed gate) and no sum of logarithms (which is infinite
 there). For a in [-1, 1] no number in it is larger than those of the plain loop, at any T.
