@@ -34,7 +34,7 @@ Given = tuple[str, Tensor, Tensor | None, Tensor | None, Tensor, bool]
 """In the order of `gated_scan`."""
 
 
-@pytest.fixture(params=[pytest.param("compiled", marks=needs_compiled), "torch"])
+@pytest.fixture(params=[pytest.param("cpp", marks=needs_compiled), "torch"])
 def route(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What runs behind the operator."""
     if request.param == "torch":

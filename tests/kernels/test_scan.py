@@ -34,7 +34,7 @@ SIZES = {
 }
 by_size = pytest.mark.parametrize("size", SIZES)
 ROUTES = {
-    "compiled": pytest.mark.skipif(not native.available(), reason="installed without compiled kernels, or they are turned off"),
+    "cpp": pytest.mark.skipif(not native.available(), reason="installed without compiled kernels, or they are turned off"),
     "blocks": (),
 }
 by_direction = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
