@@ -73,7 +73,7 @@ def recur(r: Recurrence, every: int | None = None) -> tuple[Tensor, Tensor]:
     save = torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in r)
     if save and every is not None and every < r.x.shape[1]:
         return _in_pieces(r, every)
-    if not save and native.direct(*(t for t in r if isinstance(t, Tensor))) and compiled.serves(r):
+    if native.unwatched(r.x) and compiled.serves(r):
         y, final, _ = compiled.forward(r, False)
         return y, final
     y, final, _ = _recur(*r, save)

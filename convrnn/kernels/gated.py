@@ -115,7 +115,7 @@ def gated_scan(
     if dispatch.chosen() != "fast":
         named, final = trace(cell, gates, skip, lengths, state, reverse)
         return named["h"], final
-    if native.unwatched() and scan_compiled.serves(gates, skip, lengths, state, CELLS[cell].operands):
+    if native.unwatched(gates) and scan_compiled.serves(gates, skip, lengths, state, CELLS[cell].operands):
         h, _, final = scan_compiled.forward(cell, gates, skip, lengths, state, reverse, False)
         return h, final
     save = torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in (gates, skip, state))

@@ -82,7 +82,7 @@ class Convolution:
         """The gradient of the weights, of many frames at once."""
         d = d.flatten(0, 1)
         picture = (d if len(self.shape) == 4 else d.unsqueeze(1)).movedim(-1, 1)
-        return self._derive(picture, self._picture(seen.flatten(0, 1)), 1).reshape(self.shape)
+        return self._derive(picture, self._picture(seen.flatten(0, 1)), 1).reshape(self.shape).contiguous()
 
     def _picture(self, h: Tensor) -> Tensor:
         h = h if len(self.shape) == 4 else h.unsqueeze(1)

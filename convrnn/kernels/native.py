@@ -52,20 +52,6 @@ def why_not() -> str:
     return "" if isinstance(loaded, ModuleType) else f"{_MODULE} could not be loaded: {loaded}"
 
 
-def direct(*tensors: Tensor) -> bool:
-    """Whether a compiled function may be called at once, not through its operator, whose dispatch takes longer than a frame of a stream.
-
-    Not where anyone looks on: autocast, a compiler, an exporter, a mode or a subclass that traces, a transform of `torch.func`.
-    """
-    return (
-        all(type(tensor) in (Tensor, nn.Parameter) for tensor in tensors)
-        and torch._C._len_torch_dispatch_stack() == 0
-        and not torch.compiler.is_compiling()
-        and not torch.is_autocast_enabled("cpu")
-        and _functorch.peek_interpreter_stack() is None
-    )
-
-
 def keep_mask(seed: Tensor, clock: Tensor, frames: int, channels: int, keep: float, dtype: torch.dtype = torch.float32) -> Tensor:
     """Inverted-dropout mask: `1 / keep` where an entry is kept, else 0.
 
@@ -128,15 +114,21 @@ def _(seed: Tensor, clock: Tensor, frames: int, channels: int, keep: float, dtyp
     return seed.new_empty((seed.shape[0], frames, channels), dtype=dtype)
 
 
-def unwatched() -> bool:
-    """Whether only numbers are wanted: no gradient, no trace, no mode that sees operators.
+def unwatched(like: Tensor) -> bool:
+    """Whether only the numbers of tensors like this one are wanted: no gradient, trace, transform, cast or mode that sees operators.
 
     Then a kernel is called without its operator, whose dispatch takes longer than the one frame of a live stream.
     """
-    # In this order: dynamo knows the first of these and not the last.
+    # In this order: dynamo knows the first of these and not the others.
     if torch.compiler.is_compiling() or torch.is_grad_enabled():
         return False
-    return torch._C._get_tracing_state() is None and not torch._C._len_torch_dispatch_stack()
+    return (
+        type(like) in (Tensor, nn.Parameter)
+        and torch._C._get_tracing_state() is None
+        and not torch._C._len_torch_dispatch_stack()
+        and not torch.is_autocast_enabled("cpu")
+        and _functorch.peek_interpreter_stack() is None
+    )
 
 
 def _threshold(keep: float) -> int:

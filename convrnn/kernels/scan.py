@@ -46,7 +46,7 @@ def linear_scan(a: Tensor, b: Tensor, lengths: Tensor | None, state: Tensor, rev
         case "onnx":
             return linear_scan_scanned(a, b, lengths, state, reverse)
         case _:
-            if native.unwatched() and scan_compiled.serves(a, b, lengths, state, 2):
+            if native.unwatched(a) and scan_compiled.serves(a, b, lengths, state, 2):
                 return _compiled(a, b, lengths, state, reverse)
             return _linear_scan(a, b, lengths, state, reverse)
 

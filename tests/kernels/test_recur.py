@@ -23,7 +23,8 @@ SIZES = {
     "one-frame": (2, 1, 2, 3, (1, 0)),
     "one-row": (1, 63, 1, 1, (41,)),
     "one-channel": (3, 4, 1, 2, (2, 4, 4)),
-    # more units than lanes of a register, more rows than registers hold, more frames than are done at a time
+    # more units than lanes of a register, more rows than registers hold, more frames than are done at a time (for two cells: the reference
+    # takes a second)
     "wide": (2, 3, 3, 53, (3, 2)),
     "many-rows": (21, 4, 2, 5, (4, 0, 3, 1, 2, 4, 4) * 3),
     "long": (3, 700, 2, 3, (700, 333, 5)),
@@ -130,12 +131,9 @@ def compare(got: tuple[Tensor, Tensor], want: tuple[Tensor, Tensor], given: Recu
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("cell", "size"), [pair for pair in product(CELLS, SIZES) if pair[1] != "long" or pair[0] in ("gru", "lstm")])
 def test_fast_equals_reference(cell: str, size: str, reverse: bool, route: str) -> None:
     """Values, final state and the gradient of every input, with every combination of optional weights."""
-    if size == "long" and cell not in ("gru", "lstm"):
-        pytest.skip("the reference takes a second; two cells show what happens between two bunches of steps")
     for products, biased in product((True, False), (True, False)):
         given = inputs(cell, size, reverse, products, biased)
         compare(dispatch.recur(given), reference.recur(given), given)

@@ -24,9 +24,9 @@ class Window {
     CONVRNN_INLINE Window(const Table<Real> &table, int64_t row, int64_t u, int64_t units, int values, bool read)
         : at_(table.at ? table.at + row * table.apart + u : nullptr), units_(units), values_(values),
           left_(static_cast<int>(units - u)) {
-        if (at_ && left_ < L && read) {
+        if (at_ && left_ < L) {
             for (int v = 0; v < values_; ++v) {
-                store(copy_ + v * L, load_first(at_ + v * units_, left_));
+                store(copy_ + v * L, read ? load_first(at_ + v * units_, left_) : Vec<Real>{});
             }
         }
     }
