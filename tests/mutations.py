@@ -70,18 +70,19 @@ MUTATIONS = (
     ),
     Mutation(
         "swapped gates, everywhere alike",
-        "kernels/loops.py",
+        "kernels/steps.py",
         (
-            ("i, f, g, o = a.chunk(4, dim=1)", "f, i, g, o = a.chunk(4, dim=1)"),
-            ("i, f, g, o, c = saved_BK.chunk(5, dim=1)", "f, i, g, o, c = saved_BK.chunk(5, dim=1)"),
-            ("d_i, d_f, d_g, d_o = dgates_BG.chunk(4, dim=1)", "d_f, d_i, d_g, d_o = dgates_BG.chunk(4, dim=1)"),
+            ("i, f, g, o = (gates + sums).chunk(4, 1)", "f, i, g, o = (gates + sums).chunk(4, 1)"),
+            ("i, f, g, o, c = saved.chunk(5, 1)", "f, i, g, o, c = saved.chunk(5, 1)"),
+            ("_keep(d_gates, d_i, d_f, dc", "_keep(d_gates, d_f, d_i, dc"),
+            ("_keep(saved, i, f, g, o, c)", "_keep(saved, f, i, g, o, c)"),
         ),
         "test_recurrence[lstm-1-False]",
     ),
     Mutation(
         "swapped gates in the backward pass",
-        "kernels/loops.py",
-        (("r, z, n, h_n = saved_BK.chunk(4, dim=1)", "z, r, n, h_n = saved_BK.chunk(4, dim=1)"),),
+        "kernels/steps.py",
+        (("r, z, n, h_n = saved.chunk(4, 1)", "z, r, n, h_n = saved.chunk(4, 1)"),),
         "test_law[gru-gradcheck]",
     ),
     Mutation(
@@ -122,13 +123,13 @@ MUTATIONS = (
     Mutation(
         "a dropped dh0",
         "kernels/loops.py",
-        (('"state": _sorted(torch.cat(dnow, 1), order.back)}', '"state": torch.zeros_like(r.state)}'),),
+        (('"state": _sorted(torch.cat(dnow, -1), order.back)', '"state": torch.zeros_like(r.state)'),),
         "test_law[gru-gradient]",
     ),
     Mutation(
         "a dropped dc0",
-        "kernels/loops.py",
-        (("return dgates_BG @ w_h, dc * f", "return dgates_BG @ w_h, dc * 0"),),
+        "kernels/steps.py",
+        (("dc if peep is None else dc + d_i * peep[0]", "dc * 0 if peep is None else dc + d_i * peep[0]"),),
         "test_law[lstm-gradcheck]",
     ),
     Mutation(
@@ -180,14 +181,9 @@ MUTATIONS = (
         "test_pool_keep_is_ceil_mode[mean-2-2]",
     ),
     Mutation(
-        "the reset of a GRU in the other place",
-        "kernels/loops.py",
-        (
-            (
-                "n = torch.addmm(gates_BG[:, 2 * units :], rz[:, :units] * h, w[:, 2 * units :]).tanh_()",
-                "n = torch.addcmul(gates_BG[:, 2 * units :], rz[:, :units], h @ w[:, 2 * units :]).tanh_()",
-            ),
-        ),
+        "the reset of a GRU forgotten",
+        "kernels/steps.py",
+        (("return r * seen", "return seen"),),
         "test_gru_after_three_steps[before-want0]",
     ),
     Mutation(
