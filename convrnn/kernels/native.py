@@ -24,6 +24,8 @@ from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]  
 from convrnn.core.errors import JobError, UsageError
 
 _MODULE = "convrnn.kernels._native"
+_INTERFACE = 2
+"""Of the functions that this version calls; see csrc/module.cpp."""
 # The constants of SplitMix64, written as the int64 numbers torch computes with.
 _GOLDEN = 0x9E3779B97F4A7C15 - 2**64
 _FIRST = 0xBF58476D1CE4E5B9 - 2**64
@@ -159,9 +161,12 @@ def _choice() -> str:
 def _load() -> ModuleType | str:
     """The compiled module, or why there is none. Looked for on first use, so that importing this file costs nothing."""
     try:
-        return import_module(_MODULE)
+        module = import_module(_MODULE)
     except ImportError as error:
         return str(error)
+    if vars(module).get("INTERFACE") != _INTERFACE:
+        return "it was built from older sources, reinstall convrnn"
+    return module
 
 
 def compiled() -> ModuleType | None:

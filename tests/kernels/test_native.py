@@ -197,3 +197,10 @@ def test_the_compiled_module_checks_what_it_is_given() -> None:
     for unfit in (torch.zeros(2, 3, 4)[:, :, ::2], torch.zeros(2, 3, 4, dtype=torch.float16), torch.zeros(2, 12)):
         with pytest.raises(TypeError):
             compiled.keep_mask(two, two, 1, 1.0, unfit)
+
+
+def test_a_module_of_older_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, native._MODULE, ModuleType(native._MODULE))
+    monkeypatch.setenv("CONVRNN_NATIVE", "auto")
+    assert not native.available()
+    assert native.why_not() == "convrnn.kernels._native could not be loaded: it was built from older sources, reinstall convrnn"

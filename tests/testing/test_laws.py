@@ -68,11 +68,21 @@ def test_costly_law(case: Case, law: str) -> None:
     hold(case, law, range(1))
 
 
+UNSORTED = "torch 2.13: inductor sorts the strides of a tensor whose size it does not know: 'cannot determine truth value of 1 < s18'"
+
+
 @pytest.mark.full
-@pytest.mark.parametrize("case", [case for case in CASES if case.name in FIRST], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.name, marks=pytest.mark.xfail(reason=UNSORTED) if case.name in ("conv-rnn", "attend-additive") else ())
+        for case in CASES
+        if case.name in FIRST
+    ],
+)
 def test_inductor(case: Case) -> None:
-    """What torch compiles to C++ and loads, against the layer."""
-    laws_export.compare_compiled(case, 0, "inductor")
+    """What torch compiles to C++ and loads, against the layer. It makes some sizes constants, and so compiles again for others."""
+    laws_export.compare_compiled(case, 0, "inductor", once=False)
 
 
 def hold_stack(seed: int) -> None:
