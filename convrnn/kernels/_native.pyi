@@ -3,6 +3,7 @@
 from torch import Tensor
 
 def keep_mask(seed: Tensor, clock: Tensor, threshold: int, scale: float, out: Tensor) -> None: ...
+
 INTERFACE: int
 
 def isa() -> str: ...
