@@ -59,7 +59,7 @@ class Steps(ABC):
     def back(self, after: Pair, out: Tensor, old: Pair, fixed: Fixed, saved: Tensor, d_gates: Tensor, d_sums: Tensor) -> Pair:
         """The gradient of the old state as far as it does not come through products, from that of the new one, `after`, and h, `out`.
 
-        Fills `d_gates` and `d_sums` `[N, G]`, the same tensor unless `apart`.
+        `saved` is not read where nothing is saved. Fills `d_gates` and `d_sums` `[N, G]`, the same tensor unless `apart`.
         """
 
     def reset(self, gates: Tensor, sums: Tensor, seen: Tensor, saved: Tensor | None) -> Tensor:
@@ -268,7 +268,8 @@ class _Compiled(Steps):
         module: Any = native.compiled()
         module.step_backward(
             *(out.dtype == torch.float64, self.cell, reset, rows, units, torch.get_num_threads()),
-            *(_table(out), _table(old[0]), _table(old[1]), _table(saved), _table(d_gates), _table(d_sums), _table(after[0])),
+            *(_table(out), _table(old[0]), _table(old[1]), _table(saved if self.saved else None)),
+            *(_table(d_gates), _table(d_sums), _table(after[0])),
             *(_table(after[1]), _address(fixed.peep), 1 if fixed.peep is None else fixed.peep.shape[1]),
         )
 

@@ -43,6 +43,10 @@ OPTIONS = {
     "conv-1d": ("lstm", "conv1"),
     "conv-2d": ("gru_before", "conv2"),
     "conv-1d-peep": ("lstm", "conv1", "peep"),
+    "conv-2d-relu": ("rnn_relu", "conv2"),
+    "conv-2d-after": ("gru", "conv2"),
+    "conv-1d-coupled": ("lstm_coupled", "conv1", "peep"),
+    "conv-1d-light": ("ligru", "conv1"),
 }
 
 

@@ -259,7 +259,7 @@ struct Forward {
             const V h = C::step(a, c);
             if constexpr (C::c >= 0) {
                 if (r.zone) {
-                    c += zone(i, r.width, r.units, block) * (a.c - c);
+                    c = blend(c, a.c, zone(i, r.width, r.units, block));
                 }
                 store(own.c + i * units + block * L, c);
                 a.save(C::c, c);
@@ -279,11 +279,17 @@ struct Forward {
             return load_first(from, lanes(count - block * L));
         }
 
+        // Where all of the old one stays it stays to the last bit.
+        static CONVRNN_INLINE V blend(V fresh, V old, V stays) {
+            const V apart = old - fresh;
+            return stays < all<Real>(Real(0.5)) ? fresh + stays * apart : old - (Real(1) - stays) * apart;
+        }
+
         CONVRNN_INLINE void keep_h(int i, int block, V h) const {
             const int64_t u = block * L;
             const int here = lanes(r.width - u);
             if (r.zone) {
-                h += zone(i, 0, r.width, block) * (load(own.h[now] + i * width + u) - h);
+                h = blend(h, load(own.h[now] + i * width + u), zone(i, 0, r.width, block));
             }
             store(own.h[1 - now] + i * width + u, h);
             if (r.drop) {
