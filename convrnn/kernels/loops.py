@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convrnn.kernels.reference import Recurrence
-from convrnn.kernels.steps import TORCH, Fixed, Pair, Steps, steps_of
+from convrnn.kernels.steps import TORCH, Fixed, Pair, Steps, TwoProducts, steps_of
 
 
 class Plan(NamedTuple):
@@ -103,7 +103,7 @@ def _products(r: Recurrence, steps: Steps) -> tuple[Product, Product | None]:
     """That of the gates, and of a cell whose candidate sees r h a second one."""
     kind = Matrix if r.w_h.dim() == 2 else Convolution
     of_first = steps.first * _units(r)
-    return kind(r.w_h[:of_first]), kind(r.w_h[of_first:]) if steps.first < steps.gates else None
+    return kind(r.w_h[:of_first]), kind(r.w_h[of_first:]) if isinstance(steps, TwoProducts) else None
 
 
 def _units(r: Recurrence) -> int:
@@ -146,7 +146,7 @@ def forward(r: Recurrence, save: bool) -> tuple[Tensor, Tensor, Tensor]:
         old = _pair([_flat(part[:alive]) for part in now])
         gates, slot = _flat(gates_TB[t, :alive]), _flat(saved_TB[t, :alive]) if save and steps.saved else None
         sums = _flat(first(now[0][:alive]))
-        if second is not None:
+        if isinstance(steps, TwoProducts) and second is not None:
             sums = _flat(second(steps.reset(gates, sums, old[0], slot).view_as(now[0][:alive])))
         new = [part.view_as(now[0][:alive]) for part in steps.forward(gates, sums, old, fixed, slot) if part is not None]
         y_TB[t, :alive] = new[0]
@@ -177,7 +177,7 @@ def backward(r: Recurrence, y: Tensor, saved_TB: Tensor, dy: Tensor, dfinal: Ten
         rows = _pair([_flat(part[:alive]) for part in dnow])
         new = steps.back(rows, _flat(y_TB[t, :alive]), old, fixed, slot, _flat(dgates), _flat(dsums))
         through = 0
-        if second is not None:
+        if isinstance(steps, TwoProducts) and second is not None:
             d_product = _flat(second.back(dgates[..., 2 * units :].contiguous())).contiguous()
             through = steps.back_reset(d_product, old[0], slot, _flat(dgates)).view_as(like)
             dsums = dgates[..., : 2 * units].contiguous()

@@ -62,13 +62,17 @@ class Steps(ABC):
         `saved` is not read where nothing is saved. Fills `d_gates` and `d_sums` `[N, G]`, the same tensor unless `apart`.
         """
 
+
+class TwoProducts(Steps):
+    """Those of a cell whose candidate has a product of its own, which sees r h."""
+
+    @abstractmethod
     def reset(self, gates: Tensor, sums: Tensor, seen: Tensor, saved: Tensor | None) -> Tensor:
         """r h `[N, H]`, what the second product sees; afterwards z stands where the input's part of it was."""
-        raise NotImplementedError
 
+    @abstractmethod
     def back_reset(self, d_product: Tensor, seen: Tensor, saved: Tensor, d_gates: Tensor) -> Tensor:
         """The gradient of `seen` by r h, from that of r h; fills the first gate of `d_gates`."""
-        raise NotImplementedError
 
 
 class _RNN(Steps):
@@ -160,7 +164,7 @@ class _GRU(Steps):
         return dh * z, None
 
 
-class _GRUBefore(Steps):
+class _GRUBefore(TwoProducts):
     gates, first, saved = 3, 2, 3
 
     def reset(self, gates: Tensor, sums: Tensor, seen: Tensor, saved: Tensor | None) -> Tensor:
@@ -234,25 +238,16 @@ class _Compiled(Steps):
     def __init__(self, cell: str) -> None:
         like = TORCH[cell]
         self.gates, self.first, self.saved, self.apart = like.gates, like.first, like.saved, like.apart
-        self.cell, self.has_c = compiled.CELLS.index(cell), like.saved and cell.startswith("lstm")
+        self.cell = compiled.CELLS.index(cell)
 
     def forward(self, gates: Tensor, sums: Tensor, old: Pair, fixed: Fixed, saved: Tensor | None) -> Pair:
         new = torch.empty_like(old[0]), torch.empty_like(old[1]) if old[1] is not None else None
         self._forward(False, gates, sums, old, fixed, saved, new)
         return new
 
-    def reset(self, gates: Tensor, sums: Tensor, seen: Tensor, saved: Tensor | None) -> Tensor:
-        product = torch.empty_like(seen)
-        self._forward(True, gates, sums, (seen, None), Fixed(), saved, (product, None))
-        return product
-
     def back(self, after: Pair, out: Tensor, old: Pair, fixed: Fixed, saved: Tensor, d_gates: Tensor, d_sums: Tensor) -> Pair:
         self._back(False, after, out, old, fixed, saved, d_gates, d_sums)
         return after
-
-    def back_reset(self, d_product: Tensor, seen: Tensor, saved: Tensor, d_gates: Tensor) -> Tensor:
-        self._back(True, (d_product, None), seen, (seen, None), Fixed(), saved, d_gates, d_gates)
-        return d_product
 
     def _forward(self, reset: bool, gates: Tensor, sums: Tensor, old: Pair, fixed: Fixed, saved: Tensor | None, new: Pair) -> None:
         rows, units = old[0].shape
@@ -274,7 +269,18 @@ class _Compiled(Steps):
         )
 
 
-_COMPILED = {cell: _Compiled(cell) for cell in compiled.CELLS}
+class _CompiledTwo(_Compiled, TwoProducts):
+    def reset(self, gates: Tensor, sums: Tensor, seen: Tensor, saved: Tensor | None) -> Tensor:
+        product = torch.empty_like(seen)
+        self._forward(True, gates, sums, (seen, None), Fixed(), saved, (product, None))
+        return product
+
+    def back_reset(self, d_product: Tensor, seen: Tensor, saved: Tensor, d_gates: Tensor) -> Tensor:
+        self._back(True, (d_product, None), seen, (seen, None), Fixed(), saved, d_gates, d_gates)
+        return d_product
+
+
+_COMPILED = {cell: _CompiledTwo(cell) if isinstance(TORCH[cell], TwoProducts) else _Compiled(cell) for cell in compiled.CELLS}
 
 
 def steps_of(cell: str, like: Tensor) -> Steps:
