@@ -2,8 +2,8 @@
 
 Flat fresh tensors in and out, never aliased, so that export, `torch.compile` and ONNX see one node whatever runs behind it: the compiled
 recurrences where they serve, else the hand-written loops, else the reference, run once more to derive it. Forward and backward are two
-operators joined by `register_autograd`; a second derivative raises and names `use("reference")`, the differentiable loop. Under autocast
-the operators run in float32: gates saturate in half precision.
+operators joined by `register_autograd`; where nobody sees operators, `direct.py` goes past them. A second derivative raises and names
+`use("reference")`, the differentiable loop. Under autocast the operators run in float32: gates saturate in half precision.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from convrnn.core.errors import UsageError
-from convrnn.kernels import compiled, loops, native, reference, scanned
+from convrnn.kernels import compiled, direct, loops, native, reference, scanned
 from convrnn.kernels.reference import Recurrence
 
 Backend = Literal["fast", "reference", "onnx"]
@@ -70,14 +70,34 @@ def recur(r: Recurrence, every: int | None = None) -> tuple[Tensor, Tensor]:
             return reference.recur(r)
         case "onnx" if not has_onnx_operator(r):
             return scanned.recur(r)
-    save = torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in r)
+    save = _recorded(r)
     if save and every is not None and every < r.x.shape[1]:
         return _in_pieces(r, every)
-    if native.unwatched(r.x) and compiled.serves(r):
-        y, final, _ = compiled.forward(r, False)
+    if native.plain(r.x) and compiled.serves(r):
+        y, final = direct.recur((r,), save)
         return y, final
     y, final, _ = _recur(*r, save)
     return y, final
+
+
+def recur_both(forth: Recurrence, back: Recurrence, every: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Two recurrences of the same cell over the same rows, the directions of a layer, at the same time where a kernel can.
+
+    Returns:
+        h of both side by side `[B, T, *space, 2 P]`, and the state of each after each row's last frame.
+    """
+    save = _recorded(forth) or _recorded(back)
+    whole = not save or every is None or every >= forth.x.shape[1]
+    if whole and chosen() == "fast" and native.plain(forth.x) and compiled.serves(forth) and compiled.serves(back):
+        y, final, final_back = direct.recur((forth, back), save)
+        return y, final, final_back
+    (y, final), (y_back, final_back) = recur(forth, every), recur(back, every)
+    return torch.cat([y, y_back], -1), final, final_back
+
+
+def _recorded(r: Recurrence) -> bool:
+    """Whether a gradient may be asked for."""
+    return torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in r)
 
 
 def _in_pieces(r: Recurrence, every: int) -> tuple[Tensor, Tensor]:
@@ -123,7 +143,8 @@ def _recur(
 ) -> tuple[Tensor, Tensor, Tensor]:
     r = Recurrence(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse)
     if compiled.serves(r):
-        return compiled.forward(r, save)
+        done = compiled.forward((r,), save)
+        return done.y, done.finals[0], done.saved[0]
     if loops.serves(r):
         return loops.forward(r, save)
     y, final = reference.recur(r)
@@ -184,7 +205,7 @@ def _recur_backward(
     if not set(names) <= set(compiled.GRADIENTS):
         found = _derived(r, dy, dfinal)  # by the masks, which nothing in the package asks for
     elif compiled.serves(r):
-        found = compiled.backward(r, y, saved, dy, dfinal, names)
+        (found,) = compiled.backward((r,), y, (saved,), dy, (dfinal,), (names,))
     elif loops.serves(r):
         found = loops.backward(r, y, saved, dy, dfinal)
     else:

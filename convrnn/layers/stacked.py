@@ -70,6 +70,10 @@ class Stacked(Spec):
             raise SpecError(f"{self.name}.residual_layers", _BETWEEN, "use Residual, or set layers=2")
 
 
+Beside = tuple[Tensor, tuple[Any, ...], tuple[Any, ...]]
+"""h of two directions side by side `[B, T, *space, 2 width]`, and the state of each after its last frame."""
+
+
 class Direction(nn.Module):
     """One layer in one direction."""
 
@@ -95,25 +99,30 @@ class Direction(nn.Module):
             last: whether rows end with these frames.
         """
 
+    def beside(self, back: Direction, x: Seq, states: tuple[tuple[Any, ...], ...]) -> Beside | None:
+        """This direction of whole rows and the other at the same time; None: they are run one behind the other."""
+        return None
+
 
 class Joint(nn.Module):
     """How two directions become one answer."""
 
     if TYPE_CHECKING:
 
-        def __call__(self, forth: Tensor, back: Tensor) -> Tensor: ...
+        def __call__(self, both: Tensor) -> Tensor: ...
 
     def __init__(self, merge: Merge, width: int) -> None:
         super().__init__()
         self.merge = merge
         self.gate = nn.Linear(2 * width, width) if merge == "gate" else None
 
-    def forward(self, forth: Tensor, back: Tensor) -> Tensor:
-        """`[..., width]` and the same to `[..., width]`, or twice that. With `gate`, zeros do not become zeros."""
-        if self.gate is not None:
-            return torch.lerp(back, forth, torch.sigmoid(self.gate(torch.cat([forth, back], -1))))
+    def forward(self, both: Tensor) -> Tensor:
+        """Side by side `[..., 2 width]` to `[..., width]`, or as they are. With `gate`, zeros do not become zeros."""
         if self.merge == "concat":
-            return torch.cat([forth, back], -1)
+            return both
+        forth, back = both.chunk(2, -1)
+        if self.gate is not None:
+            return torch.lerp(back, forth, torch.sigmoid(self.gate(both)))
         return forth + back if self.merge == "sum" else (forth + back) / 2
 
 
@@ -175,13 +184,17 @@ class StackedLayer(Layer):
                 x, drop = self._drops()[i - 1](x, drops[i - 1], last)
                 new_drops.append(drop)
             x = tidy(x)
-            answers: list[Tensor] = []
-            for place, direction in self._directions(i):
-                values, after = direction(x, cells[len(new_cells)], last)
-                new_cells.append(after)
-                answers.append(values["h"])
-                named.update({place + symbol: value for symbol, value in values.items()})
-            y = self.joints[i](*answers) if self.spec.bidirectional else answers[0]
+            directions = list(self._directions(i))
+            states = cells[len(new_cells) : len(new_cells) + len(directions)]
+            both = directions[0][1].beside(directions[1][1], x, states) if self.spec.bidirectional else None
+            if both is not None:
+                y, *after = both
+                new_cells += after
+            else:
+                y, after, values = _in_turn(directions, x, states, last)
+                new_cells += after
+                named |= values
+            y = self.joints[i](y) if self.spec.bidirectional else y
             # The gate of a merge is not zero on the padding; all else is.
             x = Seq(y + x.values if i and self.spec.residual_layers else y, x.lengths, self.spec.merge != "gate")
         return Out(x, (tuple(new_cells), tuple(new_drops))), named
@@ -197,6 +210,21 @@ class StackedLayer(Layer):
 
     def _drops(self) -> list[DropoutLayer]:
         return list(self.drops)  # pyright: ignore[reportReturnType]
+
+
+def _in_turn(
+    directions: list[tuple[str, Direction]], x: Seq, states: tuple[tuple[Any, ...], ...], last: Last
+) -> tuple[Tensor, list[tuple[Any, ...]], Named]:
+    """h of the directions side by side, their states, and their values by name."""
+    answers: list[Tensor] = []
+    after: list[tuple[Any, ...]] = []
+    named: Named = {}
+    for (place, direction), state in zip(directions, states, strict=True):
+        values, new = direction(x, state, last)
+        answers.append(values["h"])
+        after.append(new)
+        named.update({place + symbol: value for symbol, value in values.items()})
+    return torch.cat(answers, -1) if len(answers) > 1 else answers[0], after, named
 
 
 def _behind(place: str, names: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ struct Backward {
     typedef BackwardOwn<Real> Own;
 
     const Recurrence<Real> &r;
-    const Gradients<Real> &g;
+    Gradients<Real> g;
     S shared;
     Panels<Real> to_x, to_h, to_candidate, to_proj;
     Own *own = nullptr;
