@@ -75,7 +75,13 @@ Beside = tuple[Tensor, tuple[Any, ...], tuple[Any, ...]]
 
 
 class Direction(nn.Module):
-    """One layer in one direction."""
+    """One layer in one direction.
+
+    Attributes:
+        masks: whether it keeps the padding of x out by itself; else x is zero there.
+    """
+
+    masks: bool = False
 
     if TYPE_CHECKING:
 
@@ -94,7 +100,7 @@ class Direction(nn.Module):
         """Every frame's values, `h` zero beyond the lengths, and the state after each row's last valid frame in this direction.
 
         Args:
-            x: `[B, T, *space, C]`, zero beyond the lengths.
+            x: `[B, T, *space, C]`.
             state: as of `initial_state`.
             last: whether rows end with these frames.
         """
@@ -183,8 +189,8 @@ class StackedLayer(Layer):
             if i and self.spec.dropout:
                 x, drop = self._drops()[i - 1](x, drops[i - 1], last)
                 new_drops.append(drop)
-            x = tidy(x)
             directions = list(self._directions(i))
+            x = x if directions[0][1].masks else tidy(x)
             states = cells[len(new_cells) : len(new_cells) + len(directions)]
             both = directions[0][1].beside(directions[1][1], x, states) if self.spec.bidirectional else None
             if both is not None:

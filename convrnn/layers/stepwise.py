@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from convrnn.core.seq import Seq, Shape, row_lengths
+from convrnn.core.seq import Seq, Shape, row_lengths, tidy
 from convrnn.core.spec import fields_for_subclasses
 from convrnn.kernels import dispatch, reference
 from convrnn.kernels.native import keep_mask
@@ -133,11 +133,12 @@ class StepDirection(Direction):
 
     def forward(self, x: Seq, state: tuple[Any, ...], last: Last) -> tuple[Named, tuple[Any, ...]]:
         """See `Direction.forward`; values other than h by the reference only."""
-        r, seeds = self._begun(x, state)
         if dispatch.chosen() == "reference":
+            r, seeds = self._begun(tidy(x), state)
             named, final = reference.trace(r)
         else:
-            y, final = dispatch.recur(r, self.spec.checkpoint)
+            r, seeds = self._begun(x, state)
+            y, final = dispatch.recur(r, self.spec.checkpoint, x.clean)
             named = {"h": y}
         return named, self._after(x, final, seeds)
 
@@ -146,7 +147,7 @@ class StepDirection(Direction):
         if dispatch.chosen() == "reference" or not isinstance(back, StepDirection):
             return None
         (r, seeds), (r_back, seeds_back) = self._begun(x, states[0]), back._begun(x, states[1])
-        y, final, final_back = dispatch.recur_both(r, r_back, self.spec.checkpoint)
+        y, final, final_back = dispatch.recur_both(r, r_back, self.spec.checkpoint, x.clean)
         return y, self._after(x, final, seeds), back._after(x, final_back, seeds_back)
 
     def _begun(self, x: Seq, state: tuple[Any, ...]) -> tuple[reference.Recurrence, tuple[Tensor, ...]]:

@@ -72,27 +72,31 @@ struct Forward {
         }
     }
 
-    void fill() {
+    // What all parts read, each packing some of it.
+    void fill(int part) {
+        if (!r.packed_before) {
+            pack(part, shared.plan.parts);
+        }
+        if (part > 0) {
+            return;
+        }
         shared.fill();
         const int64_t saved = convrnn::saved_values(r.cell, r.zone) * shared.units_padded;
         convrnn::in_large_pages(out.saved, static_cast<size_t>(r.rows * r.frames * saved) * sizeof(Real));
-        if (!r.packed_before) {
-            pack();
-        }
     }
 
-    void pack() {
+    void pack(int part, int parts) {
         if (r.w_x) {
-            shared.x.pack_rows(r.w_x, r.channels);
+            shared.x.pack_rows(r.w_x, r.channels, part, parts);
         }
         if (!r.elementwise) {
-            shared.h.pack_rows(r.w_h, r.width);
+            shared.h.pack_rows(r.w_h, r.width, part, parts);
         }
         if (C::two) {
-            shared.candidate.pack_rows(r.w_h + S::first_gates * r.units * r.width, r.width);
+            shared.candidate.pack_rows(r.w_h + S::first_gates * r.units * r.width, r.width, part, parts);
         }
         if (r.proj) {
-            shared.proj.pack_rows(r.proj, r.units);
+            shared.proj.pack_rows(r.proj, r.units, part, parts);
         }
     }
 

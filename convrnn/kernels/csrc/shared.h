@@ -85,18 +85,16 @@ struct Together {
     }
 
     // The second call begins with its last part: a thread whose part of the first has a row more has one less there.
-    template <void (Call::*task)(int) const>
+    template <auto task>
     static void at(void *context, int number) {
         const Together &all = *static_cast<Together *>(context);
         const int part = number % all.parts(), which = number / all.parts();
         (all.calls[which].*task)(which ? all.parts() - 1 - part : part);
     }
 
-    static void fill(void *context, int number) { static_cast<Together *>(context)->calls[number].fill(); }
-
     void work() {
         const int threads = calls->r.threads;
-        convrnn::parallel(count, fill, this, threads);
+        convrnn::parallel(count * parts(), at<&Call::fill>, this, threads);
         convrnn::parallel(count * parts(), at<&Call::work>, this, threads);
         if constexpr (Call::gathers) {
             convrnn::parallel(count * parts(), at<&Call::gather>, this, threads);
