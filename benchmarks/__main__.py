@@ -21,9 +21,8 @@ ROUNDS = 15
 
 def main(names: list[str]) -> None:
     torch.set_num_threads(1)
-    print(
-        f"Python {platform.python_version()} · torch {torch.__version__} · {platform.machine()} · 1 thread · microseconds, medians of {ROUNDS} turns"
-    )
+    machine = f"Python {platform.python_version()} · torch {torch.__version__} · {platform.machine()}"
+    print(f"{machine} · 1 thread · microseconds, medians of {ROUNDS} turns")
     for name in names:
         print(f"\n{name}")
         for work, rivals in import_module(f"bench_{name}").rows():
