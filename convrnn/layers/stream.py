@@ -5,7 +5,7 @@ Knows no layer in particular.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import cached_property
@@ -72,6 +72,8 @@ class Stream:
     def __init__(self, layer: Layer, batch: int) -> None:
         layer.require_streams()
         self.layer, self.batch = layer, batch
+        # Walked once: that takes longer than one frame of a small net. Whether they are in training is asked anew each time.
+        self._modules = list(layer.modules())
         self.state: State = None
         self.nothing = _chunk(layer, batch, 0)
         self.ended = torch.zeros(batch, dtype=torch.bool)
@@ -111,18 +113,15 @@ class Stream:
         """
         if values.shape[0] != self.batch:
             raise ShapeError("stream", f"expected {self.batch} row(s), got {values.shape[0]}", "open it with stream(batch=n)")
-        counts = torch.full((self.batch,), values.shape[1]) if lengths is None else lengths.cpu()
-        if counts.shape != (self.batch,) or bool((counts < 0).any()) or bool((counts > values.shape[1]).any()):
-            raise ShapeError("stream", f"expected {self.batch} length(s) in 0..{values.shape[1]}, got {counts.tolist()}")
-        late = self.ended & (counts > 0)
-        if bool(late.any()):
-            row = int(late.nonzero()[0, 0])
-            remedy = f"begin another in its place with join({row})"
-            raise StateEnded("stream", f"row {row} has ended and was given {int(counts[row])} more frame(s)", remedy)
-        with inferring(self.layer):
+        # Full chunks of rows that all go on, as a live stream sends them, need no look at the numbers.
+        if lengths is not None or True in self.ended.tolist():
+            self._refuse_unfit(values.shape[1], lengths)
+        with inferring(self._modules):
             seq, self.state = self.layer(Seq(values, lengths), self.state, last)
-        self.nothing = values.new_zeros(self.batch, 0, *values.shape[2:])
-        self.ended = self.ended | (last.cpu() if isinstance(last, Tensor) else torch.full_like(self.ended, last))
+        if values.dtype != self.nothing.dtype or values.device != self.nothing.device:
+            self.nothing = values.new_zeros(self.nothing.shape)
+        if last is not False:
+            self.ended = self.ended | (last.cpu() if isinstance(last, Tensor) else torch.full_like(self.ended, last))
         return seq
 
     def finish(self) -> Seq:
@@ -131,7 +130,7 @@ class Stream:
 
     def peek(self) -> Seq:
         """What `finish()` would give now; the stream goes on as if it had not been asked."""
-        with inferring(self.layer):
+        with inferring(self._modules):
             return self.layer(Seq(self.nothing), self.state, True).seq
 
     def snapshot(self) -> Snapshot:
@@ -182,7 +181,7 @@ class Stream:
         frames = chunk or self.chunk_wait or 1
         before = self._initial(1)
         # The reference computes recurrences with the products that are counted; a fast kernel would be one node of unknown cost.
-        with inferring(self.layer), dispatch.use("reference"), FlopCounterMode(display=False) as counter:
+        with inferring(self._modules), dispatch.use("reference"), FlopCounterMode(display=False) as counter:
             state = self.layer(Seq(_chunk(self.layer, 1, frames)), before, False).state
         return Cost(
             sum(leaf.numel() * leaf.element_size() for leaf in _leaves(state)),
@@ -213,8 +212,19 @@ class Stream:
 
     def _initial(self, batch: int) -> State:
         """The state before the first frame: that after an empty chunk, in every layer's own dtype."""
-        with inferring(self.layer):
+        with inferring(self._modules):
             return self.layer(Seq(self.nothing.new_zeros(batch, *self.nothing.shape[1:])), None, False).state
+
+    def _refuse_unfit(self, frames: int, lengths: Tensor | None) -> None:
+        """Raises `ShapeError` for lengths outside 0..frames and `StateEnded` for frames of a row that has ended."""
+        counts = torch.full((self.batch,), frames) if lengths is None else lengths.cpu()
+        if counts.shape != (self.batch,) or bool((counts < 0).any()) or bool((counts > frames).any()):
+            raise ShapeError("stream", f"expected {self.batch} length(s) in 0..{frames}, got {counts.tolist()}")
+        late = self.ended & (counts > 0)
+        if bool(late.any()):
+            row = int(late.nonzero()[0, 0])
+            remedy = f"begin another in its place with join({row})"
+            raise StateEnded("stream", f"row {row} has ended and was given {int(counts[row])} more frame(s)", remedy)
 
     def _require(self, row: int) -> None:
         if not 0 <= row < self.batch:
@@ -269,9 +279,9 @@ def _chunk(layer: Layer, batch: int, frames: int) -> Tensor:
 
 
 @contextmanager
-def inferring(layer: nn.Module) -> Iterator[None]:
-    """Inference mode, and evaluation mode for every module that is in training now."""
-    training = [module for module in layer.modules() if module.training]
+def inferring(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Inference mode, and evaluation mode for those of the modules that are in training now."""
+    training = [module for module in modules if module.training]
     for module in training:
         module.training = False
     try:

@@ -210,7 +210,7 @@ def trace(net: Layer, x: Seq) -> Trace:
     def note(layer: nn.Module, inputs: tuple[Any, ...], out: Out) -> None:
         runs[layer].append((inputs[0], out.seq))
 
-    with inferring(net):
+    with inferring(net.modules()):
         hooks = [layer.register_forward_hook(note) for layer in runs]
         try:
             net(x)
