@@ -56,8 +56,10 @@ def tidy(x: Seq) -> Seq:
 
     Costs nothing when `x.clean` or `x.lengths is None`.
     """
-    if x.clean or x.lengths is None:
-        return Seq(x.values, x.lengths, True)
+    if x.clean:
+        return x
+    if x.lengths is None:
+        return Seq(x.values, None, True)
     mask = expand_mask(frame_mask(x.values.shape[1], x.lengths), x.values)
     return Seq(torch.where(mask, x.values, torch.zeros((), dtype=x.values.dtype, device=x.values.device)), x.lengths, True)
 

@@ -6,7 +6,6 @@ Knows no layer in particular.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from functools import cached_property
 from math import ceil, prod
@@ -72,8 +71,7 @@ class Stream:
     def __init__(self, layer: Layer, batch: int) -> None:
         layer.require_streams()
         self.layer, self.batch = layer, batch
-        # Walked once: that takes longer than one frame of a small net. Whether they are in training is asked anew each time.
-        self._modules = list(layer.modules())
+        self._inferring = Inferring(layer.modules())
         self.state: State = None
         self.nothing = _chunk(layer, batch, 0)
         self.ended = torch.zeros(batch, dtype=torch.bool)
@@ -116,7 +114,7 @@ class Stream:
         # Full chunks of rows that all go on, as a live stream sends them, need no look at the numbers.
         if lengths is not None or True in self.ended.tolist():
             self._refuse_unfit(values.shape[1], lengths)
-        with inferring(self._modules):
+        with self._inferring:
             seq, self.state = self.layer(Seq(values, lengths), self.state, last)
         if values.dtype != self.nothing.dtype or values.device != self.nothing.device:
             self.nothing = values.new_zeros(self.nothing.shape)
@@ -130,7 +128,7 @@ class Stream:
 
     def peek(self) -> Seq:
         """What `finish()` would give now; the stream goes on as if it had not been asked."""
-        with inferring(self._modules):
+        with self._inferring:
             return self.layer(Seq(self.nothing), self.state, True).seq
 
     def snapshot(self) -> Snapshot:
@@ -181,7 +179,7 @@ class Stream:
         frames = chunk or self.chunk_wait or 1
         before = self._initial(1)
         # The reference computes recurrences with the products that are counted; a fast kernel would be one node of unknown cost.
-        with inferring(self._modules), dispatch.use("reference"), FlopCounterMode(display=False) as counter:
+        with self._inferring, dispatch.use("reference"), FlopCounterMode(display=False) as counter:
             state = self.layer(Seq(_chunk(self.layer, 1, frames)), before, False).state
         return Cost(
             sum(leaf.numel() * leaf.element_size() for leaf in _leaves(state)),
@@ -212,7 +210,7 @@ class Stream:
 
     def _initial(self, batch: int) -> State:
         """The state before the first frame: that after an empty chunk, in every layer's own dtype."""
-        with inferring(self._modules):
+        with self._inferring:
             return self.layer(Seq(self.nothing.new_zeros(batch, *self.nothing.shape[1:])), None, False).state
 
     def _refuse_unfit(self, frames: int, lengths: Tensor | None) -> None:
@@ -278,15 +276,24 @@ def _chunk(layer: Layer, batch: int, frames: int) -> Tensor:
     return torch.zeros(batch, frames, *shape, dtype=like.dtype, device=like.device)
 
 
-@contextmanager
-def inferring(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Inference mode, and evaluation mode for those of the modules that are in training now."""
-    training = [module for module in modules if module.training]
-    for module in training:
-        module.training = False
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module in training:
+class Inferring:
+    """Inference mode, and evaluation mode for those of the modules that are in training when it begins; entered once at a time.
+
+    A stream keeps one: to walk the modules at each push would take longer than one frame of a small net.
+    """
+
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
+        self.modules = list(modules)
+        self.training: list[nn.Module] = []
+        self.mode = torch.inference_mode()
+
+    def __enter__(self) -> None:
+        self.training = [module for module in self.modules if module.training]
+        for module in self.training:
+            module.training = False
+        self.mode.__enter__()
+
+    def __exit__(self, *raised: object) -> None:
+        self.mode.__exit__(*raised)
+        for module in self.training:
             module.training = True
