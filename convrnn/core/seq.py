@@ -83,6 +83,14 @@ def has_frames(n: int) -> bool:
     return not torch.compiler.is_exporting() and n > 0
 
 
+def at_hand(values: Tensor) -> bool:
+    """Whether numbers may be looked at to choose a shorter way: on the CPU, in no traced code, which would keep the choice, and where no
+    gradient is wanted.
+    """
+    traced = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+    return not torch.is_grad_enabled() and not traced and values.device.type == "cpu"
+
+
 def ceil_div(n: Count, d: int) -> Count:
     """ceil(n / d) in integers."""
     return n if d == 1 else (n + d - 1) // d

@@ -39,7 +39,8 @@ class Cost(NamedTuple):
     Attributes:
         state_bytes: memory that a row keeps between chunks, however long it becomes.
         parameters: numbers that the model has learned, shared by all rows.
-        multiply_adds: of matrix products and convolutions, for one frame in; what goes on beside them is of a lower order.
+        multiply_adds: of matrix products and convolutions, for one frame in; what goes on beside them is of a lower order. Less where all
+            rows hold as many frames: then no window is computed before it is complete.
     """
 
     state_bytes: int
@@ -178,9 +179,10 @@ class Stream:
         """
         frames = chunk or self.chunk_wait or 1
         before = self._initial(1)
-        # The reference computes recurrences with the products that are counted; a fast kernel would be one node of unknown cost.
+        # The reference computes recurrences with the products that are counted; a fast kernel would be one node of unknown cost. And with
+        # lengths all windows of a chunk are computed; without, none where none is complete, which is not so for the chunk after it.
         with self._inferring, dispatch.use("reference"), FlopCounterMode(display=False) as counter:
-            state = self.layer(Seq(_chunk(self.layer, 1, frames)), before, False).state
+            state = self.layer(Seq(_chunk(self.layer, 1, frames), torch.tensor([frames])), before, False).state
         return Cost(
             sum(leaf.numel() * leaf.element_size() for leaf in _leaves(state)),
             sum(parameter.numel() for parameter in self.layer.parameters()),
