@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from convrnn.core.errors import ShapeError, StateEnded
-from convrnn.core.seq import Ids, Seq, State
+from convrnn.core.seq import Ids, Seq, State, row_lengths
 from convrnn.kernels import dispatch
 from convrnn.layers.base import Last, Layer
 
@@ -78,6 +78,8 @@ class Stream:
         self.ended = torch.zeros(batch, dtype=torch.bool)
         self.ratio: Fraction = layer.ratio
         self.lookahead: int | None = layer.lookahead
+        # Whether the frames out may be others than those in: then their number is said, also where all rows happen to have as many.
+        self._counts = layer.ratio != 1 or layer.lookahead != 0
         last = layer.reads(0)[1] if layer.ratio else None
         self.first_answer: int | None = None if last is None else max(last + 1, 1)
 
@@ -119,6 +121,8 @@ class Stream:
             seq, self.state = self.layer(Seq(values, lengths), self.state, last)
         if values.dtype != self.nothing.dtype or values.device != self.nothing.device:
             self.nothing = values.new_zeros(self.nothing.shape)
+        if seq.lengths is None and self._counts:
+            seq = Seq(seq.values, row_lengths(seq), seq.clean)
         if last is not False:
             self.ended = self.ended | (last.cpu() if isinstance(last, Tensor) else torch.full_like(self.ended, last))
         return seq

@@ -192,7 +192,9 @@ def test_training_may_be_switched_on_and_off_between_chunks() -> None:
     with torch.no_grad():
         want = net(Seq(values)).seq.values[0]
     stream, modes, answers = net.stream(), list[list[bool]](), list[Seq]()
-    for chunk, switched in zip(values.split(2, 1), (net, net.get_submodule("layers.2"), net.get_submodule("layers.3.drops.0"), net), strict=True):
+    for chunk, switched in zip(
+        values.split(2, 1), (net, net.get_submodule("layers.2"), net.get_submodule("layers.3.drops.0"), net), strict=True
+    ):
         switched.train(not switched.training)
         modes.append([module.training for module in net.modules()])
         answers.append(stream.push(chunk))
@@ -201,13 +203,20 @@ def test_training_may_be_switched_on_and_off_between_chunks() -> None:
     assert len(set(map(tuple, modes))) == 4
 
 
-def test_what_is_out_of_rows_that_go_together_needs_no_lengths() -> None:
-    """All rows have as many frames, or none; where the windows of a chunk are not all complete, lengths say so, as where rows differ."""
-    stream = cr.Serial(cr.Conv(4), cr.Residual(cr.Conv(4, kernel=5)), cr.Pool(2)).build(3).stream(2)
-    found = [stream.push(torch.randn(2, n, 3)) for n in (1, 2, 1, 1, 1, 3, 3)]
-    assert [out.values.shape[1] for out in found] == [0, 0, 0, 1, 0, 2, 2]
-    assert [None if out.lengths is None else out.lengths.tolist() for out in found] == [None] * 6 + [[1, 1]]
-    assert stream.push(torch.randn(2, 2, 3), torch.tensor([2, 1])).lengths is not None
+def test_rows_that_go_together_need_no_lengths_inside_and_are_counted_outside() -> None:
+    """All rows have as many frames, or none; where not all windows of a chunk are complete, lengths say so, as where rows differ."""
+    net = cr.Serial(cr.Conv(4), cr.Residual(cr.Conv(4, kernel=5)), cr.Pool(2)).build(3)
+    stream, state, inside, outside = net.stream(2), None, list[Seq](), list[Seq]()
+    for n in (1, 2, 1, 1, 1, 3, 3):
+        chunk = torch.randn(2, n, 3)
+        with torch.no_grad():
+            seq, state = net(Seq(chunk), state, False)
+        inside.append(seq)
+        outside.append(stream.push(chunk))
+    assert [seq.values.shape[1] for seq in inside] == [0, 0, 0, 1, 0, 2, 2]
+    assert [None if seq.lengths is None else seq.lengths.tolist() for seq in inside] == [None] * 6 + [[1, 1]]
+    assert [None if seq.lengths is None else seq.lengths.tolist() for seq in outside] == [[n, n] for n in (0, 0, 0, 1, 0, 2, 1)]
+    assert cr.GRU(3).build(3).stream().push(torch.zeros(1, 2, 3)).lengths is None
 
 
 def test_a_failed_push_leaves_training_mode_and_state_as_they_were() -> None:
