@@ -14,14 +14,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from convrnn.core.seq import Seq, Shape, row_lengths
+from convrnn.core.seq import Seq, Shape, row_lengths, tidy
 from convrnn.core.spec import fields_for_subclasses
 from convrnn.kernels import dispatch, reference
 from convrnn.kernels.native import keep_mask
 from convrnn.layers.base import Last
 from convrnn.layers.dropout import Rate
 from convrnn.layers.seeds import fresh_seeds, shared_seeds
-from convrnn.layers.stacked import Direction, Named, Stacked
+from convrnn.layers.stacked import Beside, Direction, Named, Stacked
 
 
 @fields_for_subclasses
@@ -134,18 +134,34 @@ class StepDirection(Direction):
 
     def forward(self, x: Seq, state: tuple[Any, ...], last: Last) -> tuple[Named, tuple[Any, ...]]:
         """See `Direction.forward`; values other than h by the reference only."""
+        if dispatch.chosen() == "reference":
+            r, seeds = self._begun(tidy(x), state)
+            named, final = reference.trace(r)
+        else:
+            r, seeds = self._begun(x, state)
+            y, final = dispatch.recur(r, self.spec.checkpoint, x.clean)
+            named = {"h": y}
+        return named, self._after(x, final, seeds)
+
+    def beside(self, back: Direction, x: Seq, states: tuple[tuple[Any, ...], ...]) -> Beside | None:
+        """See `Direction.beside`; the reference, which names all values, goes one direction behind the other."""
+        if dispatch.chosen() == "reference" or not isinstance(back, StepDirection):
+            return None
+        (r, seeds), (r_back, seeds_back) = self._begun(x, states[0]), back._begun(x, states[1])
+        y, final, final_back = dispatch.recur_both(r, r_back, self.spec.checkpoint, x.clean)
+        return y, self._after(x, final, seeds), back._after(x, final_back, seeds_back)
+
+    def _begun(self, x: Seq, state: tuple[Any, ...]) -> tuple[reference.Recurrence, tuple[Tensor, ...]]:
+        """What is to be run from this state, and the seeds of its masks."""
         states, seeds = state[: len(self.widths)], state[len(self.widths) :]
         # A state may come from the other mode: evaluation draws no mask, training always does.
         seeds = (seeds or self._seeds(x.values.shape[0], x.values)) if self._noisy else ()
-        alone = len(states) == 1
-        r = self._recurrence(x, states[0] if alone else torch.cat(states, -1), seeds)
-        if dispatch.chosen() == "reference":
-            named, final = reference.trace(r)
-        else:
-            y, final = dispatch.recur(r, self.spec.checkpoint)
-            named = {"h": y}
-        after = (seeds[0], seeds[1] + row_lengths(x), seeds[2]) if seeds else ()
-        return named, (*((final,) if alone else final.split_with_sizes(self.widths, -1)), *after)
+        return self._recurrence(x, states[0] if len(states) == 1 else torch.cat(states, -1), seeds), seeds
+
+    def _after(self, x: Seq, final: Tensor, seeds: tuple[Tensor, ...]) -> tuple[Any, ...]:
+        """The state after these frames."""
+        clocks = (seeds[0], seeds[1] + row_lengths(x), seeds[2]) if seeds else ()
+        return *((final,) if len(self.widths) == 1 else final.split_with_sizes(self.widths, -1)), *clocks
 
     @property
     def _noisy(self) -> bool:

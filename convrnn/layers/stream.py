@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from convrnn.core.errors import ShapeError, StateEnded
 from convrnn.core.seq import Ids, Seq, State, row_lengths
-from convrnn.kernels import dispatch
+from convrnn.kernels import dispatch, packs
 from convrnn.layers.base import Last, Layer
 
 
@@ -72,7 +72,7 @@ class Stream:
     def __init__(self, layer: Layer, batch: int) -> None:
         layer.require_streams()
         self.layer, self.batch = layer, batch
-        self._inferring = Inferring(layer.modules())
+        self._inferring, self._packs = Inferring(layer.modules()), packs.Packs()
         self.state: State = None
         self.nothing = _chunk(layer, batch, 0)
         self.ended = torch.zeros(batch, dtype=torch.bool)
@@ -117,7 +117,7 @@ class Stream:
         # Full chunks of rows that all go on, as a live stream sends them, need no look at the numbers.
         if lengths is not None or True in self.ended.tolist():
             self._refuse_unfit(values.shape[1], lengths)
-        with self._inferring:
+        with self._inferring, packs.keeping(self._packs):
             seq, self.state = self.layer(Seq(values, lengths), self.state, last)
         if values.dtype != self.nothing.dtype or values.device != self.nothing.device:
             self.nothing = values.new_zeros(self.nothing.shape)
