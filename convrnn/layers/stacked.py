@@ -157,12 +157,12 @@ class StackedLayer(Layer):
 
     def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
         """See `Layer.initial_state`."""
-        cells = tuple(direction.initial_state(batch, like) for i in range(self.spec.layers) for _, direction in self._directions(i))
+        cells = tuple(direction.initial_state(batch, like) for _, direction in self._placed())
         return cells, tuple(drop.initial_state(batch, like) for drop in self._drops())
 
     def state_names(self) -> tuple[Any, ...]:
         """See `Layer.state_names`: numbered where layers are stacked, `back.` before those of the backward direction."""
-        cells = tuple(_behind(place, d.state_names()) for i in range(self.spec.layers) for place, d in self._directions(i))
+        cells = tuple(_behind(place, direction.state_names()) for place, direction in self._placed())
         return cells, tuple(drop.state_names() for drop in self._drops())
 
     def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
@@ -173,64 +173,63 @@ class StackedLayer(Layer):
     def inside(self, x: Seq) -> dict[str, Tensor]:
         """See `Layer.inside`: the values of every layer and direction, places as in `state_names`."""
         with dispatch.use("reference"):
-            _, named = self._run(x, None, True)
-        return named
+            _, values = self._run(x, None, True)
+        placed = zip(self._placed(), values, strict=True)
+        return {place + symbol: value for (place, _), named in placed for symbol, value in named.items()}
 
-    def _run(self, x: Seq, state: State, last: Last) -> tuple[Out, Named]:
-        """The answer, and the values of all layers and directions."""
+    def _run(self, x: Seq, state: State, last: Last) -> tuple[Out, list[Named]]:
+        """The answer, and the values of all directions in the order of the state."""
         x = self.checked(x)
         if self.spec.bidirectional and last is not True:
             raise NotStreamable(self.name, "cannot stream: the backward direction needs the whole row", self.remedy)
         cells, drops = state if state is not None else self.initial_state(x.values.shape[0], x.values)
         new_cells: list[tuple[Any, ...]] = []
         new_drops: list[State] = []
-        named: Named = {}
-        for i in range(self.spec.layers):
+        values: list[Named] = []
+        for i, level in enumerate(self._levels()):
             if i and self.spec.dropout:
                 x, drop = self._drops()[i - 1](x, drops[i - 1], last)
                 new_drops.append(drop)
-            directions = list(self._directions(i))
-            x = x if directions[0][1].masks else tidy(x)
-            states = cells[len(new_cells) : len(new_cells) + len(directions)]
-            both = directions[0][1].beside(directions[1][1], x, states) if self.spec.bidirectional else None
+            x = x if level[0].masks else tidy(x)
+            begin = cells[len(new_cells) : len(new_cells) + len(level)]
+            both = level[0].beside(level[1], x, begin) if self.spec.bidirectional else None
             if both is not None:
                 y, *after = both
-                new_cells += after
             else:
-                y, after, values = _in_turn(directions, x, states, last)
-                new_cells += after
-                named |= values
+                y, after, named = _in_turn(level, x, begin, last)
+                values += named
+            new_cells += after
             y = self.joints[i](y) if self.spec.bidirectional else y
             # The gate of a merge is not zero on the padding; all else is.
             x = Seq(y + x.values if i and self.spec.residual_layers else y, x.lengths, self.spec.merge != "gate")
-        return Out(x, (tuple(new_cells), tuple(new_drops))), named
+        return Out(x, (tuple(new_cells), tuple(new_drops))), values
 
-    def _directions(self, layer: int) -> Iterator[tuple[str, Direction]]:
-        """A layer's directions, and what stands before the names of their values."""
-        place = f"{layer}." if self.spec.layers > 1 else ""
-        forth: Any = self.forward_layers[layer]
-        yield place, forth
-        if self.spec.bidirectional:
-            back: Any = self.backward_layers[layer]
-            yield f"{place}back.", back
+    def _levels(self) -> Iterator[tuple[Direction, ...]]:
+        """The directions of each layer, from the lowest on."""
+        ways: Any = (self.forward_layers, self.backward_layers) if self.spec.bidirectional else (self.forward_layers,)
+        return zip(*ways, strict=True)
+
+    def _placed(self) -> Iterator[tuple[str, Direction]]:
+        """All directions in the order of the state, each with what stands before the names of its values."""
+        for i, level in enumerate(self._levels()):
+            number = f"{i}." if self.spec.layers > 1 else ""
+            yield from zip((number, f"{number}back."), level, strict=False)
 
     def _drops(self) -> list[DropoutLayer]:
         return list(self.drops)  # pyright: ignore[reportReturnType]
 
 
 def _in_turn(
-    directions: list[tuple[str, Direction]], x: Seq, states: tuple[tuple[Any, ...], ...], last: Last
-) -> tuple[Tensor, list[tuple[Any, ...]], Named]:
-    """h of the directions side by side, their states, and their values by name."""
-    answers: list[Tensor] = []
+    level: tuple[Direction, ...], x: Seq, states: tuple[tuple[Any, ...], ...], last: Last
+) -> tuple[Tensor, list[tuple[Any, ...]], list[Named]]:
+    """h of the directions side by side, their states, and the values of each."""
+    values: list[Named] = []
     after: list[tuple[Any, ...]] = []
-    named: Named = {}
-    for (place, direction), state in zip(directions, states, strict=True):
-        values, new = direction(x, state, last)
-        answers.append(values["h"])
+    for direction, state in zip(level, states, strict=True):
+        named, new = direction(x, state, last)
+        values.append(named)
         after.append(new)
-        named.update({place + symbol: value for symbol, value in values.items()})
-    return torch.cat(answers, -1) if len(answers) > 1 else answers[0], after, named
+    return torch.cat([named["h"] for named in values], -1) if len(level) > 1 else values[0]["h"], after, values
 
 
 def _behind(place: str, names: tuple[Any, ...]) -> tuple[Any, ...]:
