@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from convrnn.kernels import native, packs
+from convrnn.kernels import native
 from convrnn.kernels.reference import Recurrence
 
 CELLS = ("rnn_tanh", "rnn_relu", "lstm", "lstm_coupled", "gru", "gru_before", "ligru")
@@ -63,8 +63,7 @@ class Forward(NamedTuple):
 def forward(rs: Sequence[Recurrence], save: bool) -> Forward:
     """As `reference.recur`; two recurrences, of the same cell over the same rows, are computed at the same time."""
     rs = [_dense(r) for r in rs]
-    module, records = _module(), [_record(r) for r in rs]
-    kept = [_keep(r, record) for r, record in zip(rs, records, strict=True)]
+    module, records = _module(), [record(r) for r in rs]
     width = rs[0].width
     y = rs[0].x.new_empty(*rs[0].x.shape[:2], width * len(rs))
     finals = [torch.empty_like(r.state) for r in rs]
@@ -75,19 +74,7 @@ def forward(rs: Sequence[Recurrence], save: bool) -> Forward:
         for begin, final, for_backward in zip(begins, finals, saved, strict=True)
     ]
     module.recur_forward(records, addresses)
-    for pack in kept:
-        if pack is not None:
-            pack.filled = True
     return Forward(y, finals, saved)
-
-
-def _keep(r: Recurrence, record: Any) -> packs.Pack | None:
-    """Where this session keeps the packed weights of `r`, entered in the record."""
-    session = packs.current()
-    pack = None if session is None else session.of((r.w_x, r.proj, r.w_h), _module().recur_packed_bytes(record))
-    if pack is not None:
-        record.keep_packed(pack.address, pack.filled)
-    return pack
 
 
 def backward(
@@ -106,7 +93,7 @@ def backward(
         )
         for i, each in enumerate(found)
     ]
-    _module().recur_backward([_record(r) for r in rs], addresses)
+    _module().recur_backward([record(r) for r in rs], addresses)
     return found
 
 
@@ -129,8 +116,13 @@ def _dense(r: Recurrence) -> Recurrence:
     )
 
 
-def _record(r: Recurrence) -> Any:
-    """In the order of csrc/bind_recurrent.cpp."""
+def packed_bytes(record: Any) -> int:
+    """What the weights take as the C++ reads them."""
+    return _module().recur_packed_bytes(record)
+
+
+def record(r: Recurrence) -> Any:
+    """A recurrence of dense tensors as the C++ takes it, in the order of csrc/bind_recurrent.cpp."""
     batch, frames, channels = r.x.shape
     zone_row = zone_frame = 0
     if r.zone is not None:

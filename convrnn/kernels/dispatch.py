@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from convrnn.core.errors import UsageError
-from convrnn.kernels import compiled, direct, loops, native, reference, scanned
+from convrnn.kernels import compiled, direct, loops, native, reference, scanned, session
 from convrnn.kernels.reference import Recurrence
 
 Backend = Literal["fast", "reference", "onnx"]
@@ -66,6 +66,9 @@ def recur(r: Recurrence, every: int | None = None, clean: bool = True) -> tuple[
     Returns:
         h of every frame `[B, T, *space, P]`, zero beyond `lengths`, and the state after each row's last frame `[B, *space, K]`.
     """
+    # In this order: dynamo cannot read a context variable.
+    if native.unwatched(r.x) and (live := session.current()) is not None and chosen() == "fast" and (done := live.recur(r)) is not None:
+        return done
     save = _recorded(r)
     if chosen() == "fast" and save and every is not None and every < r.x.shape[1]:
         return _in_pieces(r, every, clean)

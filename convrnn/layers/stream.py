@@ -10,6 +10,7 @@ from fractions import Fraction
 from functools import cached_property
 from math import ceil, prod
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from convrnn.core.errors import ShapeError, StateEnded
 from convrnn.core.seq import Ids, Seq, State, row_lengths
-from convrnn.kernels import dispatch, packs
+from convrnn.kernels import dispatch, session
 from convrnn.layers.base import Last, Layer
+
+_sessions: WeakKeyDictionary[nn.Module, session.Session] = WeakKeyDictionary()
+"""Of the layers that are streamed: a server's streams share what is kept of the weights."""
 
 
 class Snapshot(NamedTuple):
@@ -72,7 +76,7 @@ class Stream:
     def __init__(self, layer: Layer, batch: int) -> None:
         layer.require_streams()
         self.layer, self.batch = layer, batch
-        self._inferring, self._packs = Inferring(layer.modules()), packs.Packs()
+        self._inferring, self._inside = Inferring(layer.modules()), session.Inside(_sessions.setdefault(layer, session.Session()))
         self.state: State = None
         self.nothing = _chunk(layer, batch, 0)
         self.ended = torch.zeros(batch, dtype=torch.bool)
@@ -117,7 +121,7 @@ class Stream:
         # Full chunks of rows that all go on, as a live stream sends them, need no look at the numbers.
         if lengths is not None or True in self.ended.tolist():
             self._refuse_unfit(values.shape[1], lengths)
-        with self._inferring, packs.keeping(self._packs):
+        with self._inferring, self._inside:
             seq, self.state = self.layer(Seq(values, lengths), self.state, last)
         if values.dtype != self.nothing.dtype or values.device != self.nothing.device:
             self.nothing = values.new_zeros(self.nothing.shape)

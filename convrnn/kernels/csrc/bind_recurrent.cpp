@@ -90,6 +90,16 @@ void backward(const std::vector<Record> &records, const std::vector<Derived> &de
     }
 }
 
+// The same recurrence forward over dense frames that lie elsewhere. The record stays as it is: other threads may run it too.
+void again(const Record &record, uintptr_t x, uintptr_t state, uintptr_t y, uintptr_t final, uintptr_t packed, bool packed_before,
+           int threads) {
+    Record here = record;
+    here.x = x, here.state = state, here.x_row = here.frames * here.channels, here.x_frame = here.channels;
+    here.packed = packed, here.packed_before = packed_before, here.threads = threads;
+    const std::array<int64_t, 5> written = {static_cast<int64_t>(y), static_cast<int64_t>(final), 0, here.frames * here.width, here.width};
+    forward({here}, {written});
+}
+
 int64_t packed_bytes(const Record &record) {
     return record.twice ? recurrent().twice.packed_bytes(record.of<double>()) : recurrent().single.packed_bytes(record.of<float>());
 }
@@ -105,7 +115,7 @@ void bind_recurrent(nb::module_ &m) {
             new (self) Record{cell, twice, reverse, elementwise, rows, frames, channels, units, width, x, x_row, x_frame, lengths, w_x,
                               w_h, b, state, b_h, peep, proj, drop, zone, zone_row, zone_frame, threads, 0, false};
         })
-        .def("keep_packed", [](Record &self, uintptr_t packed, bool before) { self.packed = packed, self.packed_before = before; });
+        .def("again", &again, "x"_a, "state"_a, "y"_a, "final"_a, "packed"_a, "packed_before"_a, "threads"_a);
     m.def("recur_packed_bytes", &packed_bytes, "record"_a);
     m.def("recur_forward", &forward, "records"_a, "written"_a);
     m.def("recur_backward", &backward, "records"_a, "derived"_a);
