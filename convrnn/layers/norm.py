@@ -178,6 +178,8 @@ class RMSNorm(Spec):
 
 
 class _RMSNorm(Framewise):
+    keeps_zero = True
+
     def __init__(self, epsilon: float, in_shape: Shape) -> None:
         super().__init__(in_shape, in_shape)
         self.epsilon = epsilon
