@@ -148,7 +148,8 @@ class _GlobalPool(Layer):
         x = tidy(self.checked(x))
         batch, lengths = x.values.shape[0], row_lengths(x)
         count, *before = self.initial_state(batch, x.values) if state is None else state
-        refuse_ended(count, lengths)
+        if state is not None:
+            refuse_ended(count, lengths)
         known = self.update(tuple(before), count.clamp(min=0), x.values, x.lengths)
         ends = is_last(last, batch, lengths.device)
         answers = (ends & (count >= 0)).to(torch.int64)
@@ -156,8 +157,8 @@ class _GlobalPool(Layer):
         if last is False:
             return Out(Seq(x.values.new_zeros(batch, 0, *self.out_shape), answers, True), (count, *known))
         y = self.answer(known, count.clamp(min=0))[:, None].to(x.values.dtype)
-        whole = state is None and last is True and x.lengths is None
-        return Out(Seq(y, None if whole else answers), (torch.where(ends, ENDED, count), *known))
+        whole = state is None and last is True  # so every row answers
+        return Out(Seq(y, None if whole and x.lengths is None else answers, whole), (torch.where(ends, ENDED, count), *known))
 
 
 class _MeanPool(_GlobalPool):
