@@ -50,12 +50,14 @@ class Grid(NamedTuple):
         return (self.taps - 1) * self.dilation + 1
 
 
-def serves(x: Tensor, *weights: Tensor | None) -> bool:
+def serves(x: Tensor, lengths: Tensor | None, *weights: Tensor | None) -> bool:
     """Whether the compiled loops take these, and nothing looks on that would miss torch's operators."""
-    if not native.eager(x) or x.dim() != 3 or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+    if not native.eager(x) or x.dim() != 3 or not x.is_cpu or x.dtype not in (torch.float32, torch.float64):
+        return False
+    if lengths is not None and not (lengths.is_cpu and lengths.shape == x.shape[:1]):
         return False
     tensors = [x, *(each for each in weights if each is not None)]
-    alike = all(each.dtype == x.dtype and forward_ad.unpack_dual(each).tangent is None for each in tensors)
+    alike = all(each.is_cpu and each.dtype == x.dtype and forward_ad.unpack_dual(each).tangent is None for each in tensors)
     return alike and dispatch.chosen() == "fast" and native.available()
 
 
@@ -69,7 +71,7 @@ def conv(x: Tensor, lengths: Tensor | None, weight: Tensor, bias: Tensor | None,
         bias: `[F]`.
         grid: where the windows lie.
     """
-    return _Conv.apply(x, lengths, weight, bias, grid)  # pyright: ignore[reportReturnType]  (torch does not say)
+    return _Conv.apply(x, lengths, weight, bias, grid)
 
 
 def pool(x: Tensor, lengths: Tensor | None, maximum: bool, grid: Grid) -> Tensor:
@@ -77,7 +79,7 @@ def pool(x: Tensor, lengths: Tensor | None, maximum: bool, grid: Grid) -> Tensor
 
     The grid has no dilation and nothing on the left.
     """
-    return _Pool.apply(x, lengths, maximum, grid)  # pyright: ignore[reportReturnType]
+    return _Pool.apply(x, lengths, maximum, grid)
 
 
 def plain_conv(x: Tensor, lengths: Tensor | None, weight: Tensor, bias: Tensor | None, grid: Grid) -> Tensor:
@@ -93,9 +95,11 @@ def plain_pool(x: Tensor, lengths: Tensor | None, maximum: bool, grid: Grid) -> 
     fill = float("-inf") if maximum else 0.0
     taps = F.pad(_inside(x, lengths, fill), missing, value=fill).unfold(1, grid.span, grid.stride)[:, :windows]
     if maximum:
-        return _inside(taps.max(-1).values, None if lengths is None else grid.count(lengths), 0.0)
-    real = F.pad(_inside(torch.ones_like(x[..., :1]), lengths, 0.0), missing).unfold(1, grid.span, grid.stride)[:, :windows]
-    return taps.sum(-1) / real.sum(-1).clamp(min=1)
+        y = taps.max(-1).values
+    else:
+        real = F.pad(_inside(torch.ones_like(x[..., :1]), lengths, 0.0), missing).unfold(1, grid.span, grid.stride)[:, :windows]
+        y = taps.sum(-1) / real.sum(-1).clamp(min=1)
+    return _inside(y, None if lengths is None else grid.count(lengths), 0.0)
 
 
 def _missing(x: Tensor, grid: Grid) -> tuple[int, ...]:
@@ -114,10 +118,11 @@ def _inside(x: Tensor, lengths: Tensor | None, fill: float) -> Tensor:
 class _Conv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, lengths: Tensor | None, weight: Tensor, bias: Tensor | None, grid: Grid) -> Tensor:
+        assert weight.shape[1:] == (x.shape[2], grid.taps)
         x, lengths = x.contiguous(), _counts(lengths)
         y = x.new_empty(x.shape[0], grid.count(x.shape[1]), weight.shape[0])
         dense, dense_bias = weight.contiguous(), _dense(bias)
-        _module().conv_forward(_record(x, lengths, grid), y.shape[2], False, *map(_at, (x, dense, dense_bias, y)))
+        _module().conv_forward(_record(x, lengths, grid), y.shape[2], *map(_at, (x, dense, dense_bias, y)))
         ctx.save_for_backward(x, lengths, weight, bias)
         ctx.grid = grid
         return y
@@ -132,7 +137,7 @@ class _Conv(torch.autograd.Function):
         dy = gradients[0].contiguous()
         dense = weight.contiguous()
         dx, dw, db = (_like(each, wanted[i]) for i, each in ((0, x), (2, dense), (3, bias)))
-        _module().conv_backward(_record(x, lengths, ctx.grid), dy.shape[2], False, *map(_at, (x, dense, None, dy, dx, dw, db)))
+        _module().conv_backward(_record(x, lengths, ctx.grid), dy.shape[2], *map(_at, (x, dense, dy, dx, dw, db)))
         return dx, None, dw, db, None
 
 

@@ -136,7 +136,7 @@ class _Conv(Windowed):
             fill(self.pointwise, spec.init)
 
     def direct(self, x: Seq) -> Tensor | None:
-        if self.groups > 1 or self.pointwise is not None or not windows.serves(x.values, self.weight, self.bias):
+        if self.groups > 1 or self.pointwise is not None or not windows.serves(x.values, x.lengths, self.weight, self.bias):
             return None
         grid = windows.Grid(self.weight.shape[2], self.stride, self.dilation[0], self.left, self.partial)
         return windows.conv(x.values, x.lengths, self.weight, self.bias, grid)

@@ -97,7 +97,7 @@ class _Pool(Windowed):
         self.missing = tuple((m - 1) * s + w - n for m, s, w, n in zip(out_space, stride[1:], self_window[1:], space, strict=True))
 
     def direct(self, x: Seq) -> Tensor | None:
-        if self.kind == "lp" or not windows.serves(x.values):
+        if self.kind == "lp" or not windows.serves(x.values, x.lengths):
             return None
         return windows.pool(x.values, x.lengths, self.kind == "max", windows.Grid(self.span, self.stride, 1, 0, self.partial))
 

@@ -71,7 +71,8 @@ class Windowed(Layer):
         x = self.checked(x)
         if state is None and last is True:
             return self._whole(x)
-        return self._chunk(tidy(x) if self.tidies else x, state if state is not None else self.initial_state(x.values.shape[0], x.values), last)
+        x = tidy(x) if self.tidies else x
+        return self._chunk(x, state if state is not None else self.initial_state(x.values.shape[0], x.values), last)
 
     def _whole(self, x: Seq) -> Out:
         """Rows that begin and end here: all windows at once, in phase."""

@@ -37,11 +37,10 @@ struct WindowRecord {
 };
 
 template <typename Real>
-Conv<Real> conv_of(const WindowRecord &r, int64_t features, bool relu, uintptr_t x, uintptr_t w, uintptr_t bias, uintptr_t y) {
+Conv<Real> conv_of(const WindowRecord &r, int64_t features, uintptr_t x, uintptr_t w, uintptr_t bias, uintptr_t y) {
     Conv<Real> c{};
     c.grid = r.grid(features);
     c.features = features;
-    c.relu = relu;
     c.x = at<const Real>(x);
     c.w = at<const Real>(w);
     c.bias = at<const Real>(bias);
@@ -55,12 +54,12 @@ void check(bool done) {
     }
 }
 
-void conv_forward(const WindowRecord &r, int64_t features, bool relu, uintptr_t x, uintptr_t w, uintptr_t bias, uintptr_t y) {
+void conv_forward(const WindowRecord &r, int64_t features, uintptr_t x, uintptr_t w, uintptr_t bias, uintptr_t y) {
     nb::gil_scoped_release release;
     if (r.twice) {
-        check(conv().conv_forward_double(conv_of<double>(r, features, relu, x, w, bias, y)));
+        check(conv().conv_forward_double(conv_of<double>(r, features, x, w, bias, y)));
     } else {
-        check(conv().conv_forward_float(conv_of<float>(r, features, relu, x, w, bias, y)));
+        check(conv().conv_forward_float(conv_of<float>(r, features, x, w, bias, y)));
     }
 }
 
@@ -73,13 +72,13 @@ Conv<Real> with_gradients(Conv<Real> c, uintptr_t dy, uintptr_t dx, uintptr_t dw
     return c;
 }
 
-void conv_backward(const WindowRecord &r, int64_t features, bool relu, uintptr_t x, uintptr_t w, uintptr_t y, uintptr_t dy, uintptr_t dx,
-                   uintptr_t dw, uintptr_t dbias) {
+void conv_backward(const WindowRecord &r, int64_t features, uintptr_t x, uintptr_t w, uintptr_t dy, uintptr_t dx, uintptr_t dw,
+                   uintptr_t dbias) {
     nb::gil_scoped_release release;
     if (r.twice) {
-        check(conv().conv_backward_double(with_gradients(conv_of<double>(r, features, relu, x, w, 0, y), dy, dx, dw, dbias)));
+        check(conv().conv_backward_double(with_gradients(conv_of<double>(r, features, x, w, 0, 0), dy, dx, dw, dbias)));
     } else {
-        check(conv().conv_backward_float(with_gradients(conv_of<float>(r, features, relu, x, w, 0, y), dy, dx, dw, dbias)));
+        check(conv().conv_backward_float(with_gradients(conv_of<float>(r, features, x, w, 0, 0), dy, dx, dw, dbias)));
     }
 }
 

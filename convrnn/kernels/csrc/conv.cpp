@@ -49,7 +49,6 @@ void lay_flat(const Conv<Real> &c, Real *to) {
 
 template <typename Real>
 struct Forward {
-    typedef Vec<Real> V;
     static constexpr int L = kLanes<Real>;
     static constexpr bool gathers = false;
 
@@ -107,11 +106,7 @@ struct Forward {
 
     void answer(const Own &own, int count) const {
         weights.product(own.rows, count, [&](int i, int block, const Real *sums) {
-            V v = load(sums) + load(bias + block * L);
-            if (c.relu) {
-                v = v < V{} ? V{} : v;  // a NaN stays one
-            }
-            store_first(own.to[i] + block * L, v, lanes<Real>(c.features - block * L));
+            store_first(own.to[i] + block * L, load(sums) + load(bias + block * L), lanes<Real>(c.features - block * L));
         });
     }
 
@@ -180,15 +175,11 @@ struct Backward {
         }
     }
 
-    // dy of a window, where y was not cut off, with zeros to the end of a register.
+    // dy of a window, with zeros to the end of a register.
     void give(Real *to, int64_t place) const {
         for (int64_t f = 0; f < apart(); f += L) {
             const int64_t left = c.features - f;
-            V d = left > 0 ? load_first(c.dy + place * c.features + f, lanes<Real>(left)) : V{};
-            if (c.relu && left > 0) {
-                d = load_first(c.y + place * c.features + f, lanes<Real>(left)) <= V{} ? V{} : d;
-            }
-            store(to + f, d);
+            store(to + f, left > 0 ? load_first(c.dy + place * c.features + f, lanes<Real>(left)) : V{});
         }
     }
 

@@ -26,14 +26,13 @@ template <typename Real>
 struct Conv {
     Grid grid;
     int64_t features;
-    bool relu;         // y = max(0, the sum)
     const Real *x;     // [B, T, C]
     const Real *w;     // [F, C, taps]
     const Real *bias;  // [F] or null
-    Real *y;           // [B, U, F]; backward it is read, if `relu`
+    Real *y;           // [B, U, F]; forward only
 
     // backward only
-    const Real *dy;        // [B, U, F]
+    const Real *dy;         // [B, U, F]
     Real *dx, *dw, *dbias;  // those not null
 };
 
