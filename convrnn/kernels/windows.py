@@ -132,7 +132,7 @@ class _Conv(torch.autograd.Function):
         x, lengths, weight, bias = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         if torch.is_grad_enabled():
-            found = _derived(plain_conv(x, lengths, weight, bias, ctx.grid), (x, weight, bias), (wanted[0], *wanted[2:4]), gradients[0])
+            found = derived(plain_conv(x, lengths, weight, bias, ctx.grid), (x, weight, bias), (wanted[0], *wanted[2:4]), gradients[0])
             return found[0], None, found[1], found[2], None
         dy = gradients[0].contiguous()
         dense = weight.contiguous()
@@ -155,17 +155,44 @@ class _Pool(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, lengths, y = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return *_derived(plain_pool(x, lengths, ctx.maximum, ctx.grid), (x,), (True,), gradients[0]), None, None, None
+            return *derived(plain_pool(x, lengths, ctx.maximum, ctx.grid), (x,), (True,), gradients[0]), None, None, None
         dy, dx = gradients[0].contiguous(), torch.empty_like(x)
         _module().pool_backward(_record(x, lengths, ctx.grid), ctx.maximum, *map(_at, (x, y, dy, dx)))
         return dx, None, None, None
 
 
-def _derived(y: Tensor, inputs: tuple[Tensor | None, ...], wanted: tuple[bool, ...], dy: Tensor) -> list[Tensor | None]:
+def derived(y: Tensor, inputs: tuple[Tensor | None, ...], wanted: tuple[bool, ...], dy: Tensor) -> list[Tensor | None]:
     """The gradients wanted of what was computed once more, each with a history of its own."""
     asked = [each for each, want in zip(inputs, wanted, strict=True) if want and each is not None]
     found = iter(torch.autograd.grad(y, asked, dy, create_graph=True, materialize_grads=True))
     return [next(found) if want else None for want in wanted]
+
+
+def frame_sums(
+    x: Tensor, lengths: Tensor | None, grid: Grid, dy: Tensor | None = None, middle: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Over the valid frames, float64 `[C]`: their mean and the sum of squares around it; with dy the sums of dy and of dy (x - middle)."""
+    lengths = _counts(lengths)
+    first, second = torch.empty(2, x.shape[2], dtype=torch.float64)
+    _module().frame_sums(_record(x, lengths, grid), *map(_at, (x, dy, middle, first, second)))
+    return first, second
+
+
+def frame_affine(
+    x: Tensor,
+    lengths: Tensor | None,
+    grid: Grid,
+    middle: Tensor,
+    q: Tensor,
+    r: Tensor,
+    dy: Tensor | None = None,
+    p: Tensor | None = None,
+) -> Tensor:
+    """(x - middle) q + r, and dy p if there is a dy: `[B, T, C]`, zero beyond the lengths; all others `[C]`."""
+    lengths, y = _counts(lengths), torch.empty_like(x)
+    factors = [None if each is None else each.to(x.dtype).contiguous() for each in (middle, p, q, r)]
+    _module().frame_affine(_record(x, lengths, grid), [*map(_at, (x, dy, *factors, y))])
+    return y
 
 
 def _module() -> Any:

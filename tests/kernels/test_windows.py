@@ -231,3 +231,24 @@ def test_every_instruction_set(isa: str) -> None:
     pairs += [(pools[each], pool_outcomes(each, True, True, True)) for each in POOLS]
     for got, want in pairs:
         assert same([torch.tensor(a, dtype=torch.float64) for a in got], [b.flatten() for b in want])
+
+
+@pytest.mark.parametrize("chunks", [[9], [2, 0, 7], [1, 1, 7]])
+def test_the_maximum_of_rows_is_one_window(chunks: list[int]) -> None:
+    """Of equal frames the first takes the gradient, in any chunks; what a row has not brought changes nothing."""
+    x, lengths = made(4, 9, 3), torch.tensor([9, 5, 0, 1])
+    tied = torch.where((torch.arange(9) == 4)[:, None], x[:, :1], x).detach().requires_grad_()
+    net = cr.GlobalPool("max").build(3)
+
+    def answer() -> Tensor:
+        state, begin = None, 0
+        for width in chunks[:-1]:
+            _, state = net(Seq(tied[:, begin : begin + width], (lengths - begin).clamp(0, width)), state, False)
+            begin += width
+        return net(Seq(tied[:, begin:], (lengths - begin).clamp(min=0)), state, True).seq.values
+
+    got = answer()
+    with dispatch.use("reference"):
+        want = answer()
+    assert torch.equal(got, want)
+    assert torch.equal(*(torch.autograd.grad(y.sum(), tied)[0] for y in (got, want)))

@@ -1,9 +1,13 @@
-// Convolution and pooling over frames for Python: chooses the number of parts, releases the GIL, calls. See bindings.h.
+// Convolution, pooling and sums over frames for Python: chooses the number of parts, releases the GIL, calls. See bindings.h.
+
+#include <nanobind/stl/array.h>
 
 #include <algorithm>
+#include <array>
 #include <new>
 
 #include "bindings.h"
+#include "moments.h"
 #include "windows.h"
 
 namespace nb = nanobind;
@@ -105,6 +109,33 @@ void pool_backward(const WindowRecord &r, bool maximum, uintptr_t x, uintptr_t y
     }
 }
 
+void frame_sums(const WindowRecord &r, uintptr_t x, uintptr_t dy, uintptr_t middle, uintptr_t first, uintptr_t second) {
+    nb::gil_scoped_release release;
+    const Grid grid = r.grid(1);
+    double *one = at<double>(first), *two = at<double>(second);
+    if (r.twice) {
+        check(moments().sums_double({grid, at<const double>(x), at<const double>(dy), at<const double>(middle), one, two}));
+    } else {
+        check(moments().sums_float({grid, at<const float>(x), at<const float>(dy), at<const float>(middle), one, two}));
+    }
+}
+
+template <typename Real>
+Affine<Real> affine_of(const Grid &grid, const std::array<uintptr_t, 7> &to) {
+    return {grid, at<const Real>(to[0]), at<const Real>(to[1]), at<const Real>(to[2]), at<const Real>(to[3]), at<const Real>(to[4]),
+            at<const Real>(to[5]), at<Real>(to[6])};
+}
+
+// The addresses in the order of `Affine` in moments.h.
+void frame_affine(const WindowRecord &r, const std::array<uintptr_t, 7> &addresses) {
+    nb::gil_scoped_release release;
+    if (r.twice) {
+        moments().affine_double(affine_of<double>(r.grid(1), addresses));
+    } else {
+        moments().affine_float(affine_of<float>(r.grid(1), addresses));
+    }
+}
+
 }  // namespace
 
 void bind_windows(nb::module_ &m) {
@@ -117,6 +148,8 @@ void bind_windows(nb::module_ &m) {
     m.def("conv_backward", &conv_backward);
     m.def("pool_forward", &pool_forward);
     m.def("pool_backward", &pool_backward);
+    m.def("frame_sums", &frame_sums);
+    m.def("frame_affine", &frame_affine);
 }
 
 }  // namespace convrnn
