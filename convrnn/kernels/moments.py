@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convrnn.core.seq import expand_mask, frame_mask
 from convrnn.kernels import windows
 
 _FRAMES = windows.Grid(1, 1, 1, 0, True)
@@ -40,7 +39,7 @@ def plain_normalised(x: Tensor, lengths: Tensor | None, scale: Tensor, shift: Te
     """y of `normalised` in torch's operators: differentiable any number of times."""
     zero = x.new_zeros(())
     counts = torch.full((x.shape[0],), x.shape[1]) if lengths is None else lengths
-    inside = expand_mask(frame_mask(x.shape[1], counts), x)
+    inside = windows.inside(x.shape[1], counts)
     number = counts.sum().clamp(min=1)
     mean = torch.where(inside, x, zero).sum((0, 1)) / number
     centred = torch.where(inside, x - mean, zero)

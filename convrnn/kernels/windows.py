@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from convrnn.core.seq import expand_mask, frame_mask
 from convrnn.kernels import dispatch, native
 
 
@@ -108,11 +107,14 @@ def _missing(x: Tensor, grid: Grid) -> tuple[int, ...]:
     return 0, 0, grid.left, max(width - grid.left - x.shape[1], 0)
 
 
+def inside(frames: int, lengths: Tensor) -> Tensor:
+    """Bool `[B, T, 1]`: True where a frame is valid."""
+    return (torch.arange(frames) < lengths[:, None])[..., None]
+
+
 def _inside(x: Tensor, lengths: Tensor | None, fill: float) -> Tensor:
     """`fill` beyond the lengths."""
-    if lengths is None:
-        return x
-    return torch.where(expand_mask(frame_mask(x.shape[1], lengths), x), x, x.new_full((), fill))
+    return x if lengths is None else torch.where(inside(x.shape[1], lengths), x, x.new_full((), fill))
 
 
 class _Conv(torch.autograd.Function):
