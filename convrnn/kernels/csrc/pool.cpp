@@ -15,6 +15,7 @@ struct PoolPart {
 
     const Pool<Real> &p;
     const Grid &g = p.grid;
+    const bool covers = g.stride == g.taps && g.partial;  // each frame lies in one window, so its gradient is written once
 
     const Real *frame(int64_t row, int64_t at) const { return p.x + (row * g.frames + at) * g.channels; }
 
@@ -54,7 +55,9 @@ struct PoolPart {
         clear_frames(g, part, p.dx);
         Pieces pieces(g, part);
         for (Piece piece; pieces.next(piece);) {
-            zero(p.dx + (piece.row * g.frames + piece.first) * g.channels, (piece.last - piece.first) * g.channels);
+            if (!covers) {
+                zero(p.dx + (piece.row * g.frames + piece.first) * g.channels, (piece.last - piece.first) * g.channels);
+            }
             int64_t j, end;
             for (reading(g, piece.row, piece.first, piece.last, j, end); j < end; ++j) {
                 for (int64_t i = 0; i < g.channels; i += L) {
@@ -83,7 +86,7 @@ struct PoolPart {
             }
             if (at >= piece.first && at < piece.last) {
                 Real *to = p.dx + (piece.row * g.frames + at) * g.channels + i;
-                store_first(to, load_first(to, n) + share, n);
+                store_first(to, covers ? share : load_first(to, n) + share, n);
             }
         }
     }
