@@ -1,7 +1,7 @@
 """Runs every benchmark of this folder, or those named: `python benchmarks [keep_mask ...]`. Knows nothing of what they measure.
 
-A benchmark is a file `bench_<name>.py` with `rows() -> Iterator[Row]`. Each row is timed against its rivals on the same work, with one
-torch thread, and the best of several repeats counts: the one least disturbed by the machine's other work.
+A benchmark is a file `bench_<name>.py` with `rows()`: pieces of work, each with its rivals by name, which are timed by turns with one torch
+thread; the medians are printed.
 """
 
 from __future__ import annotations
@@ -10,18 +10,24 @@ import platform
 import sys
 from importlib import import_module
 from pathlib import Path
+from statistics import median
 
 import torch
+
+from convrnn.api.timing import by_turns
+
+ROUNDS = 15
 
 
 def main(names: list[str]) -> None:
     torch.set_num_threads(1)
-    print(f"Python {platform.python_version()} · torch {torch.__version__} · {platform.machine()} · 1 thread · microseconds, best of 5")
+    machine = f"Python {platform.python_version()} · torch {torch.__version__} · {platform.machine()}"
+    print(f"{machine} · 1 thread · microseconds, medians of {ROUNDS} turns")
     for name in names:
         print(f"\n{name}")
-        for row in import_module(f"bench_{name}").rows():
-            times = "   ".join(f"{rival} {microseconds:,.1f}" for rival, microseconds in row.times.items())
-            print(f"  {row.work:<40}{times}")
+        for work, rivals in import_module(f"bench_{name}").rows():
+            taken = by_turns(rivals, ROUNDS)
+            print(f"  {work:<40}{'   '.join(f'{rival} {1e6 * median(times):,.1f}' for rival, times in taken.items())}")
 
 
 if __name__ == "__main__":

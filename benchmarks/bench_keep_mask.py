@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from timing import Row, race
 
+from convrnn.api.timing import Call
 from convrnn.kernels import native
 
 KEEP = 0.8
+
+Row = tuple[str, dict[str, Call]]
+"""The work with its sizes, and its rivals."""
 
 
 def rows() -> Iterator[Row]:
@@ -19,7 +22,7 @@ def rows() -> Iterator[Row]:
 
 def row(batch: int, frames: int, channels: int) -> Row:
     seed, clock = torch.arange(batch), torch.zeros(batch, dtype=torch.int64)
-    return race(
+    return (
         f"B={batch} T={frames} C={channels}",
         {
             f"convrnn ({native.why_not() or 'compiled'})": lambda: native.keep_mask(seed, clock, frames, channels, KEEP),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from timing import Row, race
 from torch import Tensor
 
 from convrnn.kernels import crf, ctc, lattice, native
@@ -13,6 +12,9 @@ from convrnn.kernels.dispatch import use
 from convrnn.kernels.lattice import Chain
 
 OURS = f"convrnn ({native.why_not() or 'compiled'})"
+
+Row = tuple[str, dict[str, Callable[[], Tensor]]]
+"""The work with its sizes, and its rivals."""
 
 
 def rows() -> Iterator[Row]:
@@ -58,24 +60,28 @@ def training_step(batch: int, frames: int, tags: int) -> Row:
     def definition(emissions: Tensor, chain: Chain) -> Tensor:
         return lattice.log_partition(emissions, chain, None)
 
-    rivals = {OURS: step(crf.log_partition), "definition": step(definition), "usual loop": step(usual_log_partition)}
+    rivals: dict[str, Callable[[], Tensor]] = {
+        OURS: step(crf.log_partition),
+        "definition": step(definition),
+        "usual loop": step(usual_log_partition),
+    }
     ours, *others = (each() for each in rivals.values())
     for other in others:
         torch.testing.assert_close(ours, other, rtol=1e-2, atol=1e-3)
-    return race(f"CRF training step B={batch} T={frames} K={tags}", rivals)
+    return (f"CRF training step B={batch} T={frames} K={tags}", rivals)
 
 
 @torch.no_grad()
 def best_path(batch: int, frames: int, tags: int) -> Row:
     emissions, chain = scores(batch, frames, tags)
-    rivals = {
+    rivals: dict[str, Callable[[], Tensor]] = {
         OURS: lambda: crf.viterbi(emissions, chain).tags,
         "definition": lambda: lattice.viterbi(emissions, chain, None, 1).tags[:, 0],
         "usual loop": lambda: usual_viterbi(emissions, chain),
     }
     ours, *others = (each() for each in rivals.values())
     assert all(torch.equal(ours, other) for other in others)
-    return race(f"Viterbi B={batch} T={frames} K={tags}", rivals)
+    return (f"Viterbi B={batch} T={frames} K={tags}", rivals)
 
 
 def search(batch: int, frames: int, symbols: int, beam: int) -> Row:
@@ -86,5 +92,8 @@ def search(batch: int, frames: int, symbols: int, beam: int) -> Row:
     with use("reference"):
         definition = ctc.beam_search(few, beam=beam)
     torch.testing.assert_close(ctc.beam_search(few, beam=beam), definition)
-    rivals = {OURS: lambda: ctc.beam_search(log_probs, beam=beam).log_probs, "greedy": lambda: ctc.greedy(log_probs).labels}
-    return race(f"CTC search B={batch} T={frames} K={symbols} W={beam}", rivals)
+    rivals: dict[str, Callable[[], Tensor]] = {
+        OURS: lambda: ctc.beam_search(log_probs, beam=beam).log_probs,
+        "greedy": lambda: ctc.greedy(log_probs).labels,
+    }
+    return (f"CTC search B={batch} T={frames} K={symbols} W={beam}", rivals)

@@ -69,6 +69,18 @@ MUTATIONS = (
         "test_law[conv-causal-one-row-chunking]",
     ),
     Mutation(
+        "off by one in the conv buffer: rows that hold alike",
+        "core/hold.py",
+        (("kept = frames[:, total - real : total]", "kept = frames[:, max(total - real - 1, 0) :][:, :real]"),),
+        "test_full_chunks_need_no_lengths[one-by-one-conv]",
+    ),
+    Mutation(
+        "a push that trains",
+        "layers/stream.py",
+        (("            module.training = False\n", "            module.training = True\n"),),
+        "test_training_may_be_switched_on_and_off_between_chunks",
+    ),
+    Mutation(
         "swapped gates, everywhere alike",
         "kernels/steps.py",
         (

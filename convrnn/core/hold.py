@@ -4,7 +4,8 @@ A layer that waits for later frames keeps `(buffer [B, R, ...], held int64 [B])`
 right end of the buffer, zeros before them. `held` may be negative: that many frames still to come are skipped (a stride longer
 than the window). A row that has ended holds `ENDED` and never emits again.
 
-Rows in phase are shifted by slices, others by one gather.
+Rows in phase are shifted by slices, others by one gather. Rows are in phase because a layer holds always as much (`in_phase`), or because
+a look at their clocks says so (`common`): for one frame of a live stream the arithmetic on clocks would take longer than the frame.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convrnn.core.errors import StateEnded
-from convrnn.core.seq import expand_mask, has_frames
+from convrnn.core.seq import at_hand, expand_mask, has_frames
 
 ENDED = -(1 << 40)
 """The clock of a row that has ended: so far in the past that no frame can make it emit."""
@@ -60,6 +61,34 @@ def append(hold: Hold, values: Tensor, lengths: Tensor, width: int, in_phase: bo
     place = torch.arange(width, device=held.device)
     frames = take(joined, (place + (size - held)[:, None]).clamp(0, joined.shape[1] - 1))
     return torch.where(expand_mask(place < total[:, None], frames), frames, frames.new_zeros(())), total
+
+
+def common(held: Tensor) -> int | None:
+    """What each of the rows holds, where all hold the same and none has ended; None: they do not, or the clocks are not `at_hand`.
+
+    Not where a gradient is wanted: a chunk that is answered with no frame at all would cut it off.
+    """
+    if not at_hand(held):
+        return None
+    clocks = held.tolist()
+    return clocks[0] if clocks and clocks[0] > ENDED // 2 and clocks.count(clocks[0]) == len(clocks) else None
+
+
+def append_common(hold: Hold, held: int, values: Tensor, width: int) -> Tensor:
+    """`append` for rows that all hold `held` frames and bring as many."""
+    buffer = hold[0]
+    if held > 0:
+        values = torch.cat([buffer if held == buffer.shape[1] else buffer[:, -held:], values], 1)
+    elif held < 0:
+        values = values[:, -held:]
+    return _to_width(values, width)
+
+
+def keep_common(frames: Tensor, total: int, held: int, hold: Hold) -> Hold:
+    """`keep` for rows that all go on holding `held` frames; `hold` as it was before."""
+    size, real = hold[0].shape[1], max(held, 0)
+    kept = frames[:, total - real : total]
+    return kept.clone() if real == size else F.pad(kept, (0, 0) * (kept.dim() - 2) + (size - real, 0)), torch.full_like(hold[1], held)
 
 
 def keep(frames: Tensor, total: Tensor, held: Tensor, size: int) -> Hold:

@@ -56,8 +56,10 @@ def tidy(x: Seq) -> Seq:
 
     Costs nothing when `x.clean` or `x.lengths is None`.
     """
-    if x.clean or x.lengths is None:
-        return Seq(x.values, x.lengths, True)
+    if x.clean:
+        return x
+    if x.lengths is None:
+        return Seq(x.values, None, True)
     mask = expand_mask(frame_mask(x.values.shape[1], x.lengths), x.values)
     return Seq(torch.where(mask, x.values, torch.zeros((), dtype=x.values.dtype, device=x.values.device)), x.lengths, True)
 
@@ -79,6 +81,14 @@ def at_least(n: Count, floor: int) -> Count:
 def has_frames(n: int) -> bool:
     """Whether there are frames; never taken for granted in an exported graph, which serves chunks of none with the same nodes."""
     return not torch.compiler.is_exporting() and n > 0
+
+
+def at_hand(values: Tensor) -> bool:
+    """Whether numbers may be looked at to choose a shorter way: on the CPU, in no traced code, which would keep the choice, and where no
+    gradient is wanted.
+    """
+    traced = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+    return not torch.is_grad_enabled() and not traced and values.device.type == "cpu"
 
 
 def ceil_div(n: Count, d: int) -> Count:

@@ -6,12 +6,13 @@ type, dense weights, frames whose numbers lie side by side.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from convrnn.kernels import native
+from convrnn.kernels import native, packs
 from convrnn.kernels.reference import Recurrence
 
 CELLS = ("rnn_tanh", "rnn_relu", "lstm", "lstm_coupled", "gru", "gru_before", "ligru")
@@ -45,25 +46,67 @@ def saved_shape(r: Recurrence) -> tuple[int, ...]:
     return r.x.shape[0], r.x.shape[1], _SAVED.get(r.cell, 0 if r.zone is None else 1), (_units(r) + 15) // 16 * 16
 
 
-def forward(r: Recurrence, save: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """As `reference.recur`, and what backward needs (empty unless `save`)."""
-    r = _dense(r)
-    y = r.x.new_empty(r.x.shape[0], r.x.shape[1], r.width)
-    final = torch.empty_like(r.state)
-    saved = r.x.new_empty(saved_shape(r) if save else (0,))
-    _module().recur_forward(_record(r), y.data_ptr(), final.data_ptr(), saved.data_ptr())
-    return y, final, saved
+class Forward(NamedTuple):
+    """What came of one recurrence, or of the two directions of a layer.
+
+    Attributes:
+        y: `[B, T, P]`, of two side by side `[B, T, 2 P]`.
+        finals: of each, the state after each row's last frame.
+        saved: of each, what its backward needs besides y, see `saved_shape`; of nothing where it was not asked for.
+    """
+
+    y: Tensor
+    finals: list[Tensor]
+    saved: list[Tensor]
 
 
-def backward(r: Recurrence, y: Tensor, saved: Tensor, dy: Tensor, dfinal: Tensor, names: list[str]) -> dict[str, Tensor]:
-    """The gradients of the inputs named, which are among `GRADIENTS`."""
-    r = _dense(r)
-    dy = dy if dy.stride(-1) == 1 else dy.contiguous()
-    dfinal = dfinal.contiguous()
-    found = {name: torch.empty(getattr(r, name).shape, dtype=r.x.dtype) for name in names}
-    targets = [found[name].data_ptr() if name in found else 0 for name in GRADIENTS]
-    given = y.data_ptr(), saved.data_ptr(), dy.data_ptr(), dfinal.data_ptr(), dy.stride(0), dy.stride(1)
-    _module().recur_backward(_record(r), *given, targets)
+def forward(rs: Sequence[Recurrence], save: bool) -> Forward:
+    """As `reference.recur`; two recurrences, of the same cell over the same rows, are computed at the same time."""
+    rs = [_dense(r) for r in rs]
+    module, records = _module(), [_record(r) for r in rs]
+    kept = [_keep(r, record) for r, record in zip(rs, records, strict=True)]
+    width = rs[0].width
+    y = rs[0].x.new_empty(*rs[0].x.shape[:2], width * len(rs))
+    finals = [torch.empty_like(r.state) for r in rs]
+    saved = [r.x.new_empty(saved_shape(r) if save else (0,)) for r in rs]
+    begins = range(y.data_ptr(), y.data_ptr() + len(rs) * width * y.itemsize, width * y.itemsize)
+    addresses = [
+        (begin, final.data_ptr(), for_backward.data_ptr(), y.stride(0), y.stride(1))
+        for begin, final, for_backward in zip(begins, finals, saved, strict=True)
+    ]
+    module.recur_forward(records, addresses)
+    for pack in kept:
+        if pack is not None:
+            pack.filled = True
+    return Forward(y, finals, saved)
+
+
+def _keep(r: Recurrence, record: Any) -> packs.Pack | None:
+    """Where this session keeps the packed weights of `r`, entered in the record."""
+    session = packs.current()
+    pack = None if session is None else session.of((r.w_x, r.proj, r.w_h), _module().recur_packed_bytes(record))
+    if pack is not None:
+        record.keep_packed(pack.address, pack.filled)
+    return pack
+
+
+def backward(
+    rs: Sequence[Recurrence], y: Tensor, saved: Sequence[Tensor], dy: Tensor, dfinals: Sequence[Tensor], names: Sequence[Sequence[str]]
+) -> list[dict[str, Tensor]]:
+    """Of each recurrence the gradients of the inputs named, which are among `GRADIENTS`; `y` and `saved` as `forward` left them."""
+    rs = [_dense(r) for r in rs]
+    dy, dfinals = dy if dy.stride(-1) == 1 else dy.contiguous(), [each.contiguous() for each in dfinals]
+    found = [{name: torch.empty(getattr(r, name).shape, dtype=y.dtype) for name in wanted} for r, wanted in zip(rs, names, strict=True)]
+    apart = rs[0].width * y.itemsize
+    addresses = [
+        (
+            *(y.data_ptr() + i * apart, saved[i].data_ptr(), dy.data_ptr() + i * apart, dfinals[i].data_ptr()),
+            *(y.stride(0), y.stride(1), dy.stride(0), dy.stride(1)),
+            *(each[name].data_ptr() if name in each else 0 for name in GRADIENTS),
+        )
+        for i, each in enumerate(found)
+    ]
+    _module().recur_backward([_record(r) for r in rs], addresses)
     return found
 
 

@@ -2,8 +2,8 @@
 
 Flat fresh tensors in and out, never aliased, so that export, `torch.compile` and ONNX see one node whatever runs behind it: the compiled
 recurrences where they serve, else the hand-written loops, else the reference, run once more to derive it. Forward and backward are two
-operators joined by `register_autograd`; a second derivative raises and names `use("reference")`, the differentiable loop. Under autocast
-the operators run in float32: gates saturate in half precision.
+operators joined by `register_autograd`; where nobody sees operators, `direct.py` goes past them. A second derivative raises and names
+`use("reference")`, the differentiable loop. Under autocast the operators run in float32: gates saturate in half precision.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from convrnn.core.errors import UsageError
-from convrnn.kernels import compiled, loops, native, reference, scanned
+from convrnn.kernels import compiled, direct, loops, native, reference, scanned
 from convrnn.kernels.reference import Recurrence
 
 Backend = Literal["fast", "reference", "onnx"]
@@ -53,11 +53,12 @@ def chosen() -> Backend:
     return "fast" if torch.compiler.is_dynamo_compiling() else _backend.get()
 
 
-def recur(r: Recurrence, every: int | None = None) -> tuple[Tensor, Tensor]:
+def recur(r: Recurrence, every: int | None = None, clean: bool = True) -> tuple[Tensor, Tensor]:
     """A recurrence over whole rows.
 
     Args:
         r: the recurrence.
+        clean: whether x is zero beyond `lengths`; else it is made so, unless what runs does not read it there.
         every: frames between the states that are kept for backward, which runs forward again from each of them: memory for `every` frames
             and the states, in place of that for all frames, at the price of a second forward pass (Chen et al. 2016, arXiv 1604.06174).
             None: everything is kept.
@@ -65,22 +66,54 @@ def recur(r: Recurrence, every: int | None = None) -> tuple[Tensor, Tensor]:
     Returns:
         h of every frame `[B, T, *space, P]`, zero beyond `lengths`, and the state after each row's last frame `[B, *space, K]`.
     """
+    save = _recorded(r)
+    if chosen() == "fast" and save and every is not None and every < r.x.shape[1]:
+        return _in_pieces(r, every, clean)
+    if _goes_directly(r):
+        y, final = direct.recur((r,), save)
+        return y, final
+    r = r if clean or r.lengths is None else r._replace(x=_masked(r.x, r.lengths))
     match chosen():
         case "reference":
             return reference.recur(r)
         case "onnx" if not has_onnx_operator(r):
             return scanned.recur(r)
-    save = torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in r)
-    if save and every is not None and every < r.x.shape[1]:
-        return _in_pieces(r, every)
-    if native.unwatched(r.x) and compiled.serves(r):
-        y, final, _ = compiled.forward(r, False)
-        return y, final
     y, final, _ = _recur(*r, save)
     return y, final
 
 
-def _in_pieces(r: Recurrence, every: int) -> tuple[Tensor, Tensor]:
+def recur_both(forth: Recurrence, back: Recurrence, every: int | None = None, clean: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """Two recurrences of the same cell over the same rows, the directions of a layer, at the same time where a kernel can; see `recur`.
+
+    Returns:
+        h of both side by side `[B, T, *space, 2 P]`, and the state of each after each row's last frame.
+    """
+    save = _recorded(forth) or _recorded(back)
+    whole = not save or every is None or every >= forth.x.shape[1]
+    if whole and _goes_directly(forth) and _goes_directly(back):
+        y, final, final_back = direct.recur((forth, back), save)
+        return y, final, final_back
+    (y, final), (y_back, final_back) = recur(forth, every, clean), recur(back, every, clean)
+    return torch.cat([y, y_back], -1), final, final_back
+
+
+def _masked(x: Tensor, lengths: Tensor) -> Tensor:
+    """Zero beyond the lengths; chosen, not multiplied, so that NaN there stays out."""
+    valid = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
+    return torch.where(valid.reshape(*valid.shape, *(1,) * (x.dim() - 2)), x, x.new_zeros(()))
+
+
+def _goes_directly(r: Recurrence) -> bool:
+    """Whether the compiled recurrences are called without an operator."""
+    return chosen() == "fast" and native.plain(r.x) and compiled.serves(r)
+
+
+def _recorded(r: Recurrence) -> bool:
+    """Whether a gradient may be asked for."""
+    return torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in r)
+
+
+def _in_pieces(r: Recurrence, every: int, clean: bool) -> tuple[Tensor, Tensor]:
     """Piece by piece in the order of the recurrence; of each piece only what goes into it is kept."""
     frames, state = r.x.shape[1], r.state
     begins = range(0, frames, every)
@@ -90,7 +123,7 @@ def _in_pieces(r: Recurrence, every: int) -> tuple[Tensor, Tensor]:
         end = min(begin + every, frames)
         lengths = None if r.lengths is None else (r.lengths - begin).clamp(0, end - begin)
         zone = r.zone if r.zone is None or r.zone.shape[1] == 1 else r.zone[:, begin:end]
-        return recur(r._replace(x=r.x[:, begin:end], lengths=lengths, zone=zone, state=state))
+        return recur(r._replace(x=r.x[:, begin:end], lengths=lengths, zone=zone, state=state), clean=clean)
 
     for begin in reversed(begins) if r.reverse else begins:
         y, state = checkpoint(piece, begin, state, use_reentrant=False, preserve_rng_state=False)
@@ -123,7 +156,8 @@ def _recur(
 ) -> tuple[Tensor, Tensor, Tensor]:
     r = Recurrence(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse)
     if compiled.serves(r):
-        return compiled.forward(r, save)
+        done = compiled.forward((r,), save)
+        return done.y, done.finals[0], done.saved[0]
     if loops.serves(r):
         return loops.forward(r, save)
     y, final = reference.recur(r)
@@ -184,7 +218,7 @@ def _recur_backward(
     if not set(names) <= set(compiled.GRADIENTS):
         found = _derived(r, dy, dfinal)  # by the masks, which nothing in the package asks for
     elif compiled.serves(r):
-        found = compiled.backward(r, y, saved, dy, dfinal, names)
+        (found,) = compiled.backward((r,), y, (saved,), dy, (dfinal,), (names,))
     elif loops.serves(r):
         found = loops.backward(r, y, saved, dy, dfinal)
     else:

@@ -24,7 +24,7 @@ from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]  
 from convrnn.core.errors import JobError, UsageError
 
 _MODULE = "convrnn.kernels._native"
-_INTERFACE = 3
+_INTERFACE = 4
 """Of the functions that this version calls; see csrc/module.cpp."""
 # The constants of SplitMix64, written as the int64 numbers torch computes with.
 _GOLDEN = 0x9E3779B97F4A7C15 - 2**64
@@ -117,19 +117,20 @@ def _(seed: Tensor, clock: Tensor, frames: int, channels: int, keep: float, dtyp
 
 
 def unwatched(like: Tensor) -> bool:
-    """Whether only the numbers of tensors like this one are wanted: no gradient, and nothing that looks on.
+    """Whether only the numbers of tensors like this one are wanted: `plain`, and no gradient.
 
     Then a kernel is called without its operator, whose dispatch takes longer than the one frame of a live stream.
     """
-    # In this order: dynamo knows how to ask for the mode, and of `eager` only the first question.
-    return not torch.is_grad_enabled() and eager(like)
+    return not torch.is_grad_enabled() and plain(like)
 
 
-def eager(like: Tensor) -> bool:
-    """Whether tensors like this one are computed with at once: no trace, transform, cast or mode that sees operators."""
+def plain(like: Tensor) -> bool:
+    """Whether tensors like this one are just that: no trace, transform, cast or mode that sees operators."""
+    # First, for dynamo knows it and not the others.
+    if torch.compiler.is_compiling():
+        return False
     return (
-        not torch.compiler.is_compiling()
-        and type(like) in (Tensor, nn.Parameter)
+        type(like) in (Tensor, nn.Parameter)
         and torch._C._get_tracing_state() is None
         and not torch._C._len_torch_dispatch_stack()
         and not torch.is_autocast_enabled("cpu")

@@ -51,7 +51,7 @@ class Grid(NamedTuple):
 
 def serves(x: Tensor, lengths: Tensor | None, *weights: Tensor | None) -> bool:
     """Whether the compiled loops take these, and nothing looks on that would miss torch's operators."""
-    if not native.eager(x) or x.dim() != 3 or not x.is_cpu or x.dtype not in (torch.float32, torch.float64):
+    if not native.plain(x) or x.dim() != 3 or not x.is_cpu or x.dtype not in (torch.float32, torch.float64):
         return False
     if lengths is not None and not (lengths.is_cpu and lengths.shape == x.shape[:1]):
         return False

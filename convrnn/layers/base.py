@@ -212,7 +212,7 @@ class Layer(nn.Module):
                     f"expected integer ids [B, T], got {x.values.dtype} {list(x.values.shape)}",
                     "give ids, or build for channels",
                 )
-        elif x.values.dim() < 3 or tuple(x.values.shape[2:]) != self.in_shape:
+        elif x.values.shape[2:] != self.in_shape:
             expected = ", ".join(["B", "T", *map(str, self.in_shape)])
             raise ShapeError(self.name, f"expected [{expected}], got {list(x.values.shape)}", f"build it for {tuple(x.values.shape[2:])}")
         elif not x.values.dtype.is_floating_point:

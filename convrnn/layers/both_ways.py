@@ -97,7 +97,7 @@ class _BothWays(Layer):
             raise NotStreamable(self.name, "cannot stream: the backward direction needs the whole row", self.remedy)
         x = tidy(self.checked(x))
         (f, b), after = self._directions(x, (None, None) if state is None else (state[0], state[1]))
-        return Out(Seq(self.joint(f, b), x.lengths, self.joint.gate is None), after)
+        return Out(Seq(self.joint(torch.cat([f, b], -1)), x.lengths, self.joint.gate is None), after)
 
     def inside(self, x: Seq) -> dict[str, Tensor]:
         """See `Layer.inside`: the answers of both directions, and the gate between them."""

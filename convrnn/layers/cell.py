@@ -97,6 +97,8 @@ class _CellDirection(StepDirection):
             fill(self.w_g, spec.init, given)
         self.norm = BatchNorm().build(gates * units) if spec.normalised else None
         self.b = None if spec.normalised else self.starting_bias()
+        # Where x itself goes to the kernel, only its valid frames are read.
+        self.masks = self.norm is None and self.w_g is None
         self.add_state()
 
     def input_part(self, x: Seq) -> InputPart:

@@ -106,10 +106,11 @@ class SerialLayer(Layer):
 
     def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
         """See `Layer.forward`."""
-        if not len(self.layers):
+        layers = self._all()
+        if not layers:
             return Out(self.checked(x), ())
         states: list[State] = []
-        for i, layer in enumerate(self._all()):
+        for i, layer in enumerate(layers):
             x, after = layer(x, None if state is None else state[i], last)
             states.append(after)
         return Out(x, tuple(states))

@@ -129,6 +129,10 @@ class Joined(Layer):
     def _synchronised(self, seqs: list[Seq], waiting: tuple[hold.Hold, ...], last: Last) -> tuple[Seq, State]:
         """The frames that all branches have by now, joined; the others wait."""
         bounds = [size + seq.values.shape[1] for size, seq in zip(self.sizes, seqs, strict=True)]
+        totals = _totals(seqs, waiting) if last is False else None
+        # As many frames as there are places, or none: see `Windowed._common`.
+        if totals is not None and min(totals) in (0, min(bounds)):
+            return self._synchronised_common(seqs, waiting, totals)
         joined = [hold.append(h, seq.values, row_lengths(seq), bound) for h, seq, bound in zip(waiting, seqs, bounds, strict=True)]
         due = torch.stack([total for _, total in joined]).amin(0).clamp(min=0)
         ends = False if last is False else is_last(last, due.shape[0], due.device)
@@ -138,6 +142,14 @@ class Joined(Layer):
         width = min(bounds)
         return self._joined([Seq(frames[:, :width], due) for frames, _ in joined]), after
 
+    def _synchronised_common(self, seqs: list[Seq], waiting: tuple[hold.Hold, ...], totals: list[int]) -> tuple[Seq, State]:
+        """`_synchronised` for rows of which each branch has as many frames as of the others, and that go on."""
+        each = list(zip(waiting, seqs, totals, strict=True))
+        frames = [hold.append_common(h, total - seq.values.shape[1], seq.values, total) for h, seq, total in each]
+        due = min(totals)
+        after = tuple(hold.keep_common(values, total, total - due, h) for values, (h, _, total) in zip(frames, each, strict=True))
+        return self._joined([Seq(values[:, :due]) for values in frames]), after
+
     def _joined(self, seqs: list[Seq]) -> Seq:
         lengths = seqs[0].lengths
         if self.weighs:
@@ -146,6 +158,17 @@ class Joined(Layer):
 
     def _all(self) -> list[Layer]:
         return list(self.branches)  # pyright: ignore[reportReturnType]  (a ModuleList does not say of what)
+
+
+def _totals(seqs: list[Seq], waiting: tuple[hold.Hold, ...]) -> list[int] | None:
+    """The frames that each branch has by now, where all rows have as many."""
+    totals: list[int] = []
+    for seq, (_, clocks) in zip(seqs, waiting, strict=True):
+        held = hold.common(clocks) if seq.lengths is None else None
+        if held is None:
+            return None
+        totals.append(held + seq.values.shape[1])
+    return totals
 
 
 def largest(values: Sequence[int | None]) -> int | None:

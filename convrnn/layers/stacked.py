@@ -70,8 +70,18 @@ class Stacked(Spec):
             raise SpecError(f"{self.name}.residual_layers", _BETWEEN, "use Residual, or set layers=2")
 
 
+Beside = tuple[Tensor, tuple[Any, ...], tuple[Any, ...]]
+"""h of two directions side by side `[B, T, *space, 2 width]`, and the state of each after its last frame."""
+
+
 class Direction(nn.Module):
-    """One layer in one direction."""
+    """One layer in one direction.
+
+    Attributes:
+        masks: whether it keeps the padding of x out by itself; else x is zero there.
+    """
+
+    masks: bool = False
 
     if TYPE_CHECKING:
 
@@ -90,10 +100,14 @@ class Direction(nn.Module):
         """Every frame's values, `h` zero beyond the lengths, and the state after each row's last valid frame in this direction.
 
         Args:
-            x: `[B, T, *space, C]`, zero beyond the lengths.
+            x: `[B, T, *space, C]`.
             state: as of `initial_state`.
             last: whether rows end with these frames.
         """
+
+    def beside(self, back: Direction, x: Seq, states: tuple[tuple[Any, ...], ...]) -> Beside | None:
+        """This direction of whole rows and the other at the same time; None: they are run one behind the other."""
+        return None
 
 
 class Joint(nn.Module):
@@ -101,19 +115,20 @@ class Joint(nn.Module):
 
     if TYPE_CHECKING:
 
-        def __call__(self, forth: Tensor, back: Tensor) -> Tensor: ...
+        def __call__(self, both: Tensor) -> Tensor: ...
 
     def __init__(self, merge: Merge, width: int) -> None:
         super().__init__()
         self.merge = merge
         self.gate = nn.Linear(2 * width, width) if merge == "gate" else None
 
-    def forward(self, forth: Tensor, back: Tensor) -> Tensor:
-        """`[..., width]` and the same to `[..., width]`, or twice that. With `gate`, zeros do not become zeros."""
-        if self.gate is not None:
-            return torch.lerp(back, forth, torch.sigmoid(self.gate(torch.cat([forth, back], -1))))
+    def forward(self, both: Tensor) -> Tensor:
+        """Side by side `[..., 2 width]` to `[..., width]`, or as they are. With `gate`, zeros do not become zeros."""
         if self.merge == "concat":
-            return torch.cat([forth, back], -1)
+            return both
+        forth, back = both.chunk(2, -1)
+        if self.gate is not None:
+            return torch.lerp(back, forth, torch.sigmoid(self.gate(both)))
         return forth + back if self.merge == "sum" else (forth + back) / 2
 
 
@@ -142,12 +157,12 @@ class StackedLayer(Layer):
 
     def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
         """See `Layer.initial_state`."""
-        cells = tuple(direction.initial_state(batch, like) for i in range(self.spec.layers) for _, direction in self._directions(i))
+        cells = tuple(direction.initial_state(batch, like) for _, direction in self._placed())
         return cells, tuple(drop.initial_state(batch, like) for drop in self._drops())
 
     def state_names(self) -> tuple[Any, ...]:
         """See `Layer.state_names`: numbered where layers are stacked, `back.` before those of the backward direction."""
-        cells = tuple(_behind(place, d.state_names()) for i in range(self.spec.layers) for place, d in self._directions(i))
+        cells = tuple(_behind(place, direction.state_names()) for place, direction in self._placed())
         return cells, tuple(drop.state_names() for drop in self._drops())
 
     def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
@@ -158,45 +173,63 @@ class StackedLayer(Layer):
     def inside(self, x: Seq) -> dict[str, Tensor]:
         """See `Layer.inside`: the values of every layer and direction, places as in `state_names`."""
         with dispatch.use("reference"):
-            _, named = self._run(x, None, True)
-        return named
+            _, values = self._run(x, None, True)
+        placed = zip(self._placed(), values, strict=True)
+        return {place + symbol: value for (place, _), named in placed for symbol, value in named.items()}
 
-    def _run(self, x: Seq, state: State, last: Last) -> tuple[Out, Named]:
-        """The answer, and the values of all layers and directions."""
+    def _run(self, x: Seq, state: State, last: Last) -> tuple[Out, list[Named]]:
+        """The answer, and the values of all directions in the order of the state."""
         x = self.checked(x)
         if self.spec.bidirectional and last is not True:
             raise NotStreamable(self.name, "cannot stream: the backward direction needs the whole row", self.remedy)
         cells, drops = state if state is not None else self.initial_state(x.values.shape[0], x.values)
         new_cells: list[tuple[Any, ...]] = []
         new_drops: list[State] = []
-        named: Named = {}
-        for i in range(self.spec.layers):
+        values: list[Named] = []
+        for i, level in enumerate(self._levels()):
             if i and self.spec.dropout:
                 x, drop = self._drops()[i - 1](x, drops[i - 1], last)
                 new_drops.append(drop)
-            x = tidy(x)
-            answers: list[Tensor] = []
-            for place, direction in self._directions(i):
-                values, after = direction(x, cells[len(new_cells)], last)
-                new_cells.append(after)
-                answers.append(values["h"])
-                named.update({place + symbol: value for symbol, value in values.items()})
-            y = self.joints[i](*answers) if self.spec.bidirectional else answers[0]
+            x = x if level[0].masks else tidy(x)
+            begin = cells[len(new_cells) : len(new_cells) + len(level)]
+            both = level[0].beside(level[1], x, begin) if self.spec.bidirectional else None
+            if both is not None:
+                y, *after = both
+            else:
+                y, after, named = _in_turn(level, x, begin, last)
+                values += named
+            new_cells += after
+            y = self.joints[i](y) if self.spec.bidirectional else y
             # The gate of a merge is not zero on the padding; all else is.
             x = Seq(y + x.values if i and self.spec.residual_layers else y, x.lengths, self.spec.merge != "gate")
-        return Out(x, (tuple(new_cells), tuple(new_drops))), named
+        return Out(x, (tuple(new_cells), tuple(new_drops))), values
 
-    def _directions(self, layer: int) -> Iterator[tuple[str, Direction]]:
-        """A layer's directions, and what stands before the names of their values."""
-        place = f"{layer}." if self.spec.layers > 1 else ""
-        forth: Any = self.forward_layers[layer]
-        yield place, forth
-        if self.spec.bidirectional:
-            back: Any = self.backward_layers[layer]
-            yield f"{place}back.", back
+    def _levels(self) -> Iterator[tuple[Direction, ...]]:
+        """The directions of each layer, from the lowest on."""
+        ways: Any = (self.forward_layers, self.backward_layers) if self.spec.bidirectional else (self.forward_layers,)
+        return zip(*ways, strict=True)
+
+    def _placed(self) -> Iterator[tuple[str, Direction]]:
+        """All directions in the order of the state, each with what stands before the names of its values."""
+        for i, level in enumerate(self._levels()):
+            number = f"{i}." if self.spec.layers > 1 else ""
+            yield from zip((number, f"{number}back."), level, strict=False)
 
     def _drops(self) -> list[DropoutLayer]:
         return list(self.drops)  # pyright: ignore[reportReturnType]
+
+
+def _in_turn(
+    level: tuple[Direction, ...], x: Seq, states: tuple[tuple[Any, ...], ...], last: Last
+) -> tuple[Tensor, list[tuple[Any, ...]], list[Named]]:
+    """h of the directions side by side, their states, and the values of each."""
+    values: list[Named] = []
+    after: list[tuple[Any, ...]] = []
+    for direction, state in zip(level, states, strict=True):
+        named, new = direction(x, state, last)
+        values.append(named)
+        after.append(new)
+    return torch.cat([named["h"] for named in values], -1) if len(level) > 1 else values[0]["h"], after, values
 
 
 def _behind(place: str, names: tuple[Any, ...]) -> tuple[Any, ...]:

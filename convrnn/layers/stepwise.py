@@ -14,14 +14,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from convrnn.core.seq import Seq, Shape, row_lengths
+from convrnn.core.seq import Seq, Shape, row_lengths, tidy
 from convrnn.core.spec import fields_for_subclasses
 from convrnn.kernels import dispatch, reference
 from convrnn.kernels.native import keep_mask
 from convrnn.layers.base import Last
 from convrnn.layers.dropout import Rate
 from convrnn.layers.seeds import fresh_seeds, shared_seeds
-from convrnn.layers.stacked import Direction, Named, Stacked
+from convrnn.layers.stacked import Beside, Direction, Named, Stacked
 
 
 @fields_for_subclasses
@@ -102,6 +102,7 @@ class StepDirection(Direction):
         super().__init__()
         self.spec, self.space, self.reverse = spec, space, reverse
         self.widths = [spec.width, *([spec.features] * (len(spec.cell.states) - 1))]
+        self.shares = spec.shares()
 
     def add_state(self) -> None:
         """The weights that the state is multiplied with, and what it begins with."""
@@ -133,22 +134,39 @@ class StepDirection(Direction):
 
     def forward(self, x: Seq, state: tuple[Any, ...], last: Last) -> tuple[Named, tuple[Any, ...]]:
         """See `Direction.forward`; values other than h by the reference only."""
+        if dispatch.chosen() == "reference":
+            r, seeds = self._begun(tidy(x), state)
+            named, final = reference.trace(r)
+        else:
+            r, seeds = self._begun(x, state)
+            y, final = dispatch.recur(r, self.spec.checkpoint, x.clean)
+            named = {"h": y}
+        return named, self._after(x, final, seeds)
+
+    def beside(self, back: Direction, x: Seq, states: tuple[tuple[Any, ...], ...]) -> Beside | None:
+        """See `Direction.beside`; the reference, which names all values, goes one direction behind the other."""
+        if dispatch.chosen() == "reference" or not isinstance(back, StepDirection):
+            return None
+        (r, seeds), (r_back, seeds_back) = self._begun(x, states[0]), back._begun(x, states[1])
+        y, final, final_back = dispatch.recur_both(r, r_back, self.spec.checkpoint, x.clean)
+        return y, self._after(x, final, seeds), back._after(x, final_back, seeds_back)
+
+    def _begun(self, x: Seq, state: tuple[Any, ...]) -> tuple[reference.Recurrence, tuple[Tensor, ...]]:
+        """What is to be run from this state, and the seeds of its masks."""
         states, seeds = state[: len(self.widths)], state[len(self.widths) :]
         # A state may come from the other mode: evaluation draws no mask, training always does.
         seeds = (seeds or self._seeds(x.values.shape[0], x.values)) if self._noisy else ()
-        r = self._recurrence(x, torch.cat(states, -1), seeds)
-        if dispatch.chosen() == "reference":
-            named, final = reference.trace(r)
-        else:
-            y, final = dispatch.recur(r, self.spec.checkpoint)
-            named = {"h": y}
-        after = (seeds[0], seeds[1] + row_lengths(x), seeds[2]) if seeds else ()
-        return named, (*final.split(self.widths, dim=-1), *after)
+        return self._recurrence(x, states[0] if len(states) == 1 else torch.cat(states, -1), seeds), seeds
+
+    def _after(self, x: Seq, final: Tensor, seeds: tuple[Tensor, ...]) -> tuple[Any, ...]:
+        """The state after these frames."""
+        clocks = (seeds[0], seeds[1] + row_lengths(x), seeds[2]) if seeds else ()
+        return *((final,) if len(self.widths) == 1 else final.split_with_sizes(self.widths, -1)), *clocks
 
     @property
     def _noisy(self) -> bool:
         """Whether masks are drawn."""
-        return self.training and any((self.spec.recurrent_dropout, self.spec.weight_dropout, *self.spec.shares()))
+        return self.training and any((self.spec.recurrent_dropout, self.spec.weight_dropout, *self.shares))
 
     def _seeds(self, batch: int, like: Tensor) -> tuple[Tensor, ...]:
         """`(seed, clock, seed of the weights' mask)`, int64 `[B]` each."""
@@ -170,16 +188,15 @@ class StepDirection(Direction):
 
     def _zone(self, x: Seq, seeds: tuple[Tensor, ...]) -> Tensor | None:
         """The share of the old state that stays: all or nothing of each unit and frame in training, its mean in evaluation."""
-        shares = self.spec.shares()
-        if not any(shares):
+        if not any(self.shares):
             return None
         if not seeds:
-            parts = [x.values.new_full((n,), share) for n, share in zip(self.widths, shares, strict=True)]
+            parts = [x.values.new_full((n,), share) for n, share in zip(self.widths, self.shares, strict=True)]
             return torch.cat(parts).reshape(1, 1, *(1 for _ in self.space), -1)
         seed, clock, _ = seeds
         kept = [
             self._mask(seed + 2 + i, clock, x.values.shape[1], n, 1 - share, x.values.dtype)
-            for i, (n, share) in enumerate(zip(self.widths, shares, strict=True))
+            for i, (n, share) in enumerate(zip(self.widths, self.shares, strict=True))
         ]
         return (torch.cat(kept, -1) == 0).to(x.values.dtype)
 

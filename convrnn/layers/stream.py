@@ -5,8 +5,7 @@ Knows no layer in particular.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from functools import cached_property
 from math import ceil, prod
@@ -17,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from convrnn.core.errors import ShapeError, StateEnded
-from convrnn.core.seq import Ids, Seq, State
-from convrnn.kernels import dispatch
+from convrnn.core.seq import Ids, Seq, State, row_lengths
+from convrnn.kernels import dispatch, packs
 from convrnn.layers.base import Last, Layer
 
 
@@ -40,7 +39,8 @@ class Cost(NamedTuple):
     Attributes:
         state_bytes: memory that a row keeps between chunks, however long it becomes.
         parameters: numbers that the model has learned, shared by all rows.
-        multiply_adds: of matrix products and convolutions, for one frame in; what goes on beside them is of a lower order.
+        multiply_adds: of matrix products and convolutions, for one frame in; what goes on beside them is of a lower order. Less where all
+            rows hold as many frames: then no window is computed before it is complete.
     """
 
     state_bytes: int
@@ -72,11 +72,14 @@ class Stream:
     def __init__(self, layer: Layer, batch: int) -> None:
         layer.require_streams()
         self.layer, self.batch = layer, batch
+        self._inferring, self._packs = Inferring(layer.modules()), packs.Packs()
         self.state: State = None
         self.nothing = _chunk(layer, batch, 0)
         self.ended = torch.zeros(batch, dtype=torch.bool)
         self.ratio: Fraction = layer.ratio
         self.lookahead: int | None = layer.lookahead
+        # Whether the frames out may be others than those in: then their number is said, also where all rows happen to have as many.
+        self._counts = layer.ratio != 1 or layer.lookahead != 0
         last = layer.reads(0)[1] if layer.ratio else None
         self.first_answer: int | None = None if last is None else max(last + 1, 1)
 
@@ -111,18 +114,17 @@ class Stream:
         """
         if values.shape[0] != self.batch:
             raise ShapeError("stream", f"expected {self.batch} row(s), got {values.shape[0]}", "open it with stream(batch=n)")
-        counts = torch.full((self.batch,), values.shape[1]) if lengths is None else lengths.cpu()
-        if counts.shape != (self.batch,) or bool((counts < 0).any()) or bool((counts > values.shape[1]).any()):
-            raise ShapeError("stream", f"expected {self.batch} length(s) in 0..{values.shape[1]}, got {counts.tolist()}")
-        late = self.ended & (counts > 0)
-        if bool(late.any()):
-            row = int(late.nonzero()[0, 0])
-            remedy = f"begin another in its place with join({row})"
-            raise StateEnded("stream", f"row {row} has ended and was given {int(counts[row])} more frame(s)", remedy)
-        with inferring(self.layer):
+        # Full chunks of rows that all go on, as a live stream sends them, need no look at the numbers.
+        if lengths is not None or True in self.ended.tolist():
+            self._refuse_unfit(values.shape[1], lengths)
+        with self._inferring, packs.keeping(self._packs):
             seq, self.state = self.layer(Seq(values, lengths), self.state, last)
-        self.nothing = values.new_zeros(self.batch, 0, *values.shape[2:])
-        self.ended = self.ended | (last.cpu() if isinstance(last, Tensor) else torch.full_like(self.ended, last))
+        if values.dtype != self.nothing.dtype or values.device != self.nothing.device:
+            self.nothing = values.new_zeros(self.nothing.shape)
+        if seq.lengths is None and self._counts:
+            seq = Seq(seq.values, row_lengths(seq), seq.clean)
+        if last is not False:
+            self.ended = self.ended | (last.cpu() if isinstance(last, Tensor) else torch.full_like(self.ended, last))
         return seq
 
     def finish(self) -> Seq:
@@ -131,7 +133,7 @@ class Stream:
 
     def peek(self) -> Seq:
         """What `finish()` would give now; the stream goes on as if it had not been asked."""
-        with inferring(self.layer):
+        with self._inferring:
             return self.layer(Seq(self.nothing), self.state, True).seq
 
     def snapshot(self) -> Snapshot:
@@ -181,9 +183,10 @@ class Stream:
         """
         frames = chunk or self.chunk_wait or 1
         before = self._initial(1)
-        # The reference computes recurrences with the products that are counted; a fast kernel would be one node of unknown cost.
-        with inferring(self.layer), dispatch.use("reference"), FlopCounterMode(display=False) as counter:
-            state = self.layer(Seq(_chunk(self.layer, 1, frames)), before, False).state
+        # The reference computes recurrences with the products that are counted; a fast kernel would be one node of unknown cost. And with
+        # lengths all windows of a chunk are computed; without, none where none is complete, which is not so for the chunk after it.
+        with self._inferring, dispatch.use("reference"), FlopCounterMode(display=False) as counter:
+            state = self.layer(Seq(_chunk(self.layer, 1, frames), torch.tensor([frames])), before, False).state
         return Cost(
             sum(leaf.numel() * leaf.element_size() for leaf in _leaves(state)),
             sum(parameter.numel() for parameter in self.layer.parameters()),
@@ -213,8 +216,19 @@ class Stream:
 
     def _initial(self, batch: int) -> State:
         """The state before the first frame: that after an empty chunk, in every layer's own dtype."""
-        with inferring(self.layer):
+        with self._inferring:
             return self.layer(Seq(self.nothing.new_zeros(batch, *self.nothing.shape[1:])), None, False).state
+
+    def _refuse_unfit(self, frames: int, lengths: Tensor | None) -> None:
+        """Raises `ShapeError` for lengths outside 0..frames and `StateEnded` for frames of a row that has ended."""
+        counts = torch.full((self.batch,), frames) if lengths is None else lengths.cpu()
+        if counts.shape != (self.batch,) or bool((counts < 0).any()) or bool((counts > frames).any()):
+            raise ShapeError("stream", f"expected {self.batch} length(s) in 0..{frames}, got {counts.tolist()}")
+        late = self.ended & (counts > 0)
+        if bool(late.any()):
+            row = int(late.nonzero()[0, 0])
+            remedy = f"begin another in its place with join({row})"
+            raise StateEnded("stream", f"row {row} has ended and was given {int(counts[row])} more frame(s)", remedy)
 
     def _require(self, row: int) -> None:
         if not 0 <= row < self.batch:
@@ -268,15 +282,24 @@ def _chunk(layer: Layer, batch: int, frames: int) -> Tensor:
     return torch.zeros(batch, frames, *shape, dtype=like.dtype, device=like.device)
 
 
-@contextmanager
-def inferring(layer: nn.Module) -> Iterator[None]:
-    """Inference mode, and evaluation mode for every module that is in training now."""
-    training = [module for module in layer.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module in training:
+class Inferring:
+    """Inference mode, and evaluation mode for those of the modules that are in training when it begins; entered once at a time.
+
+    A stream keeps one: to walk the modules at each push would take longer than one frame of a small net.
+    """
+
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
+        self.modules = list(modules)
+        self.training: list[nn.Module] = []
+        self.mode = torch.inference_mode()
+
+    def __enter__(self) -> None:
+        self.training = [module for module in self.modules if module.training]
+        for module in self.training:
+            module.training = False
+        self.mode.__enter__()
+
+    def __exit__(self, *raised: object) -> None:
+        self.mode.__exit__(*raised)
+        for module in self.training:
             module.training = True

@@ -21,7 +21,7 @@ from convrnn.core.columns import width
 from convrnn.core.errors import UsageError
 from convrnn.core.seq import Seq
 from convrnn.layers.base import Layer, Out
-from convrnn.layers.stream import inferring
+from convrnn.layers.stream import Inferring
 
 OUTPUT = "y"
 """The symbol of a layer's output frames."""
@@ -210,7 +210,7 @@ def trace(net: Layer, x: Seq) -> Trace:
     def note(layer: nn.Module, inputs: tuple[Any, ...], out: Out) -> None:
         runs[layer].append((inputs[0], out.seq))
 
-    with inferring(net):
+    with Inferring(net.modules()):
         hooks = [layer.register_forward_hook(note) for layer in runs]
         try:
             net(x)

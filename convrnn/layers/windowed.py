@@ -96,6 +96,8 @@ class Windowed(Layer):
     def _chunk(self, x: Seq, state: State, last: Last) -> Out:
         """Some frames of rows that may have begun before and may go on."""
         assert isinstance(state, tuple)
+        if x.lengths is None and last is False and (held := hold.common(state[1])) is not None:
+            return self._common(x.values, (state[0], state[1]), held)
         frames_in = x.values.shape[1]
         counts = row_lengths(x)
         # New frames, and the padding that the end of a row adds: what they can release at most.
@@ -111,6 +113,20 @@ class Windowed(Layer):
         if self.in_phase:
             return Out(Seq(values, x.lengths), hold.keep_in_phase(frames, frames_in, x.lengths, state[1], self.span - 1, ends))
         return Out(Seq(values, due), hold.keep(frames, total, hold.after(total - due * self.stride, ends), self.span - 1))
+
+    def _common(self, values: Tensor, before: hold.Hold, held: int) -> Out:
+        """`_chunk` for rows that all hold and bring as much as the others, and go on: numbers of frames are no tensors.
+
+        There are as many windows as there, or none at all: on how many there are depends how a product of one of them is rounded, and what
+        the rows beside it hold may not matter.
+        """
+        batch, new = values.shape[:2]
+        total, most = held + new, ceil_div(new, self.stride)
+        frames = hold.append_common(before, held, values, new + self.span - 1)
+        due = self._complete(total)
+        y = self.windows(frames, total) if due else values.new_zeros(batch, 0, *self.out_shape)
+        after = hold.keep_common(frames, total, total - due * self.stride, before)
+        return Out(Seq(y, None if due in (0, most) else torch.full((batch,), due)), after)
 
     def _complete(self, frames: Count) -> Count:
         """Windows that end within so many frames. Nothing negative is divided: the quotient of an ONNX graph is rounded towards zero."""

@@ -102,6 +102,38 @@ def test_in_phase_is_the_same_by_slices(lengths: list[int] | None, ends: bool) -
     assert torch.equal(got[0], want[0])
 
 
+@pytest.mark.parametrize("held", range(-3, 4))
+@pytest.mark.parametrize("new", [0, 1, 2, 5])
+def test_rows_that_hold_alike_are_shifted_by_slices(held: int, new: int) -> None:
+    """Whatever is then kept: as much as held, as fits, nothing, or less than nothing."""
+    rows, size = 2, 3
+    values = torch.arange(rows * new, dtype=torch.float64).reshape(rows, new, 1) + 10
+    buffer = torch.arange(6.0, dtype=torch.float64).reshape(rows, size, 1) + 1
+    state = torch.where(torch.arange(size)[:, None] >= size - held, buffer, 0), torch.full((rows,), held)
+    with torch.no_grad():
+        assert hold.common(state[1]) == held
+    frames, total = hold.append(state, values, torch.full((rows,), new), size + new)
+    sliced = hold.append_common(state, held, values, size + new)
+    assert torch.equal(sliced, frames)
+    for after in range(-2, min(size, max(held + new, 0)) + 1):
+        want = hold.keep(frames, total, torch.full((rows,), after), size)
+        got = hold.keep_common(sliced, held + new, after, state)
+        assert torch.equal(got[0], want[0]) and torch.equal(got[1], want[1])
+        assert got[0].untyped_storage().data_ptr() not in (values.untyped_storage().data_ptr(), sliced.untyped_storage().data_ptr())
+
+
+@pytest.mark.parametrize("clocks", [[], [1, 2], [2, 1, 1], [hold.ENDED, hold.ENDED], [1, hold.ENDED]])
+def test_rows_that_do_not_hold_alike_or_have_ended(clocks: list[int]) -> None:
+    with torch.no_grad():
+        assert hold.common(torch.tensor(clocks, dtype=torch.int64)) is None
+
+
+def test_where_a_gradient_is_wanted_nobody_looks() -> None:
+    """An answer of no frames would cut it off."""
+    assert hold.common(torch.tensor([1, 1])) is None
+    assert hold.common(torch.empty(2, device="meta")) is None
+
+
 def test_what_is_held_is_no_view_of_the_chunk() -> None:
     """The caller may overwrite its buffer."""
     values = torch.ones(1, 3, 1)

@@ -9,9 +9,10 @@ import sys
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from convrnn.kernels import compiled, dispatch, native, reference
+from convrnn.core.errors import UsageError
+from convrnn.kernels import compiled, dispatch, native, packs, reference
 from convrnn.kernels.reference import Recurrence
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="installed without compiled kernels")
@@ -19,8 +20,10 @@ pytestmark = pytest.mark.skipif(not native.available(), reason="installed withou
 ALL = ("rnn_tanh", "rnn_relu", "lstm", "lstm_coupled", "gru", "gru_before", "ligru")
 
 
-def made(cell: str, batch: int = 5, frames: int = 11, channels: int = 7, units: int = 19, dtype: torch.dtype = torch.float32) -> Recurrence:
-    generator = torch.Generator().manual_seed(3)
+def made(
+    cell: str, batch: int = 5, frames: int = 11, channels: int = 7, units: int = 19, dtype: torch.dtype = torch.float32, seed: int = 3
+) -> Recurrence:
+    generator = torch.Generator().manual_seed(seed)
     equations = reference.CELLS[cell]
     gates = len(equations.gates) * units
 
@@ -91,6 +94,69 @@ def test_chunks_are_the_whole_to_the_bit(cell: str) -> None:
             y, state = dispatch.recur(r._replace(x=chunk, state=state))
             parts.append(y)
     assert torch.equal(torch.cat(parts, 1), whole) and torch.equal(state, last)
+
+
+def both_outcome(forth: Recurrence, back: Recurrence, together: bool) -> list[Tensor]:
+    """Outputs of two directions side by side, states and gradients."""
+    if together:
+        y, *finals = dispatch.recur_both(forth, back)
+    else:
+        ways = [dispatch.recur(r) for r in (forth, back)]
+        y, finals = torch.cat([way[0] for way in ways], -1), [way[1] for way in ways]
+    weight = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).reshape(y.shape)
+    leaves = {id(t): t for r in (forth, back) for t in r if isinstance(t, Tensor) and t.requires_grad}
+    loss = (y * weight).sum() + sum(final.square().sum() for final in finals)
+    return [y, *finals, *torch.autograd.grad(loss, list(leaves.values()))]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("batch", [1, 3, 8])
+@pytest.mark.parametrize("cell", ALL)
+def test_both_directions_at_once_are_one_behind_the_other_to_the_bit(cell: str, batch: int, threads: int) -> None:
+    forth = made(cell, batch=batch)
+    back = made(cell, batch=batch, seed=4)._replace(x=forth.x, lengths=forth.lengths, reverse=True)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        got, want = both_outcome(forth, back, True), both_outcome(forth, back, False)
+        again = torch.compile(dispatch.recur_both, backend="eager")(forth, back)[0]
+        with torch.no_grad():
+            unrecorded = dispatch.recur_both(forth, back)[0]
+    finally:
+        torch.set_num_threads(before)
+    for a, b in zip(got, want, strict=True):
+        assert torch.equal(a, b)
+    assert torch.equal(again, got[0]) and torch.equal(unrecorded, got[0])
+
+
+def test_a_second_derivative_is_refused_of_both_directions_too() -> None:
+    forth, back = made("gru"), made("gru")._replace(reverse=True)
+    y, _, _ = dispatch.recur_both(forth, back)
+    (first,) = torch.autograd.grad(y.sum(), [forth.w_h], create_graph=True)
+    with pytest.raises(UsageError, match="second derivative"):
+        first.sum().backward()
+
+
+@pytest.mark.parametrize("cell", ALL)
+def test_packed_weights_are_kept_until_they_change(cell: str) -> None:
+    r = made(cell, batch=2, frames=3)
+    r = r._replace(**{name: nn.Parameter(each.detach()) for name, each in r._asdict().items() if name in ("w_x", "w_h")})
+    session = packs.Packs()
+    with torch.no_grad():
+        plain, _ = dispatch.recur(r)
+        with packs.keeping(session):
+            assert all(torch.equal(dispatch.recur(r)[0], plain) for _ in range(2))
+            r.w_h.mul_(2)
+            changed, _ = dispatch.recur(r)
+        assert not torch.equal(changed, plain)
+        assert torch.equal(changed, dispatch.recur(r)[0])
+        with packs.keeping(session):
+            # Another tensor in its place, and one that is made anew for each call.
+            r.w_h.data = r.w_h.data / 2
+            assert torch.equal(dispatch.recur(r)[0], plain)
+            computed = r._replace(w_h=r.w_h * 2)
+            assert torch.equal(dispatch.recur(computed)[0], changed)
+            assert torch.equal(dispatch.recur(r)[0], plain)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])

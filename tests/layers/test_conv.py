@@ -39,6 +39,20 @@ def close(got: Tensor, want: Tensor) -> bool:
     return got.shape == want.shape and bool(torch.allclose(got, want, rtol=1e-12, atol=1e-12))
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (1, 3), (3, 2)])
+@pytest.mark.parametrize("frames", [1, 9, 70])
+def test_few_windows_are_one_product(frames: int, stride: int, dilation: int, bias: bool) -> None:
+    """Where no gradient is wanted; with one they are a convolution. The same numbers, on both sides of the border."""
+    torch.manual_seed(0)
+    net = cr.Conv(5, kernel=3, stride=stride, dilation=dilation, padding="causal", bias=bias).build(4).double()
+    x = Seq(torch.randn(2, frames, 4, dtype=torch.float64))
+    want = net(x).seq.values
+    with torch.no_grad():
+        assert close(net(x).seq.values, want)
+    assert want.requires_grad
+
+
 # ---- lookahead
 
 

@@ -57,12 +57,13 @@ def test_a_session_gives_the_offline_answer(case: Case, chunk: int) -> None:
 
 
 @by_case
-def test_full_chunks_need_no_lengths(case: Case) -> None:
+@pytest.mark.parametrize("cuts", [(0, 1, 4, 4, 8), (0, 3, 5, 8), tuple(range(9))], ids=["some-none", "two-or-three", "one-by-one"])
+def test_full_chunks_need_no_lengths(case: Case, cuts: tuple[int, ...]) -> None:
     """Rows in phase take other paths: slices for gathers, no masks."""
     rows = replace(case, lengths=(8, 8)).rows(2)
     whole = torch.stack(rows)
     stream = opened(case, rows)
-    answers = [stream.push(whole[:, start:stop]) for start, stop in ((0, 1), (1, 4), (4, 4), (4, 8))]
+    answers = [stream.push(whole[:, start:stop]) for start, stop in pairwise(cuts)]
     same(joined([*answers, stream.finish()]), offline(case, rows))
 
 
@@ -182,6 +183,40 @@ def test_training_mode_is_put_aside_and_taken_up_again() -> None:
     assert [module.training for module in net.modules()] == [module is not frozen for module in net.modules()]
     with torch.no_grad():
         compare("row", got[0], net.eval()(Seq(values)).seq.values[0])
+
+
+def test_training_may_be_switched_on_and_off_between_chunks() -> None:
+    """Of the whole net or of one layer inside: each push looks again, and leaves the modes as it found them."""
+    net = cr.Serial(cr.Conv(4), cr.BatchNorm(), cr.Dropout(0.5), cr.GRU(3, layers=2, dropout=0.5)).build(3).eval()
+    values = torch.randn(1, 8, 3)
+    with torch.no_grad():
+        want = net(Seq(values)).seq.values[0]
+    stream, modes, answers = net.stream(), list[list[bool]](), list[Seq]()
+    for chunk, switched in zip(
+        values.split(2, 1), (net, net.get_submodule("layers.2"), net.get_submodule("layers.3.drops.0"), net), strict=True
+    ):
+        switched.train(not switched.training)
+        modes.append([module.training for module in net.modules()])
+        answers.append(stream.push(chunk))
+        assert [module.training for module in net.modules()] == modes[-1]
+    same(joined([*answers, stream.finish()]), [want])
+    assert len(set(map(tuple, modes))) == 4
+
+
+def test_rows_that_go_together_need_no_lengths_inside_and_are_counted_outside() -> None:
+    """All rows have as many frames, or none; where not all windows of a chunk are complete, lengths say so, as where rows differ."""
+    net = cr.Serial(cr.Conv(4), cr.Residual(cr.Conv(4, kernel=5)), cr.Pool(2)).build(3)
+    stream, state, inside, outside = net.stream(2), None, list[Seq](), list[Seq]()
+    for n in (1, 2, 1, 1, 1, 3, 3):
+        chunk = torch.randn(2, n, 3)
+        with torch.no_grad():
+            seq, state = net(Seq(chunk), state, False)
+        inside.append(seq)
+        outside.append(stream.push(chunk))
+    assert [seq.values.shape[1] for seq in inside] == [0, 0, 0, 1, 0, 2, 2]
+    assert [None if seq.lengths is None else seq.lengths.tolist() for seq in inside] == [None] * 6 + [[1, 1]]
+    assert [None if seq.lengths is None else seq.lengths.tolist() for seq in outside] == [[n, n] for n in (0, 0, 0, 1, 0, 2, 1)]
+    assert cr.GRU(3).build(3).stream().push(torch.zeros(1, 2, 3)).lengths is None
 
 
 def test_a_failed_push_leaves_training_mode_and_state_as_they_were() -> None:

@@ -18,7 +18,7 @@ struct Backward {
     typedef BackwardOwn<Real> Own;
 
     const Recurrence<Real> &r;
-    const Gradients<Real> &g;
+    Gradients<Real> g;
     S shared;
     Panels<Real> to_x, to_h, to_candidate, to_proj;
     Own *own = nullptr;
@@ -88,19 +88,23 @@ struct Backward {
         }
     }
 
-    void fill() {
-        shared.fill();
+    // What all parts read, each packing some of it.
+    void fill(int part) {
+        const int parts = shared.plan.parts;
+        if (part == 0) {
+            shared.fill();
+        }
         if (r.w_x && g.x) {
-            to_x.pack_columns(r.w_x, r.channels);
+            to_x.pack_columns(r.w_x, r.channels, part, parts);
         }
         if (!r.elementwise) {
-            to_h.pack_columns(r.w_h, r.width);
+            to_h.pack_columns(r.w_h, r.width, part, parts);
         }
         if (C::two) {
-            to_candidate.pack_columns(r.w_h + S::first_gates * r.units * r.width, r.width);
+            to_candidate.pack_columns(r.w_h + S::first_gates * r.units * r.width, r.width, part, parts);
         }
         if (r.proj) {
-            to_proj.pack_columns(r.proj, r.units);
+            to_proj.pack_columns(r.proj, r.units, part, parts);
         }
     }
 

@@ -98,11 +98,13 @@ struct BackwardPart {
                 const int64_t b = rows.row[i];
                 own.place[count] = b * r.frames + rows.frame(i, s);
                 own.inputs[count] = r.x + b * r.x_row + rows.frame(i, s) * r.x_frame;
-                own.old[count++] = s ? call.g.y + (b * r.frames + rows.frame(i, s - 1)) * r.width : r.state + b * k;
+                own.old[count++] = s ? y(b, rows.frame(i, s - 1)) : r.state + b * k;
             }
         }
         return count;
     }
+
+    const Real *y(int64_t row, int64_t frame) const { return call.g.y + row * call.g.y_row + frame * call.g.y_frame; }
 
     int64_t frame(int i) const { return rows.row[i] * r.frames + rows.frame(i, step); }
 
@@ -169,7 +171,7 @@ struct BackwardPart {
     CONVRNN_INLINE void equations(int place, int i, int64_t u) const {
         Back<Real> a;
         a.saved = values ? saved(i) + u : nullptr;
-        a.out = C::gates > 1 ? V{} : values ? a.value(0) : load_first(call.g.y + frame(i) * r.width + u, lanes(r.width - u));
+        a.out = C::gates > 1 ? V{} : values ? a.value(0) : load_first(y(rows.row[i], rows.frame(i, step)) + u, lanes(r.width - u));
         a.h = r.proj ? V{} : load_first(own.old[place] + u, lanes(r.width - u));
         a.c = C::c >= 0 ? old_c(i, u) : V{};
         a.peep = r.peep ? call.shared.peep + u : nullptr;

@@ -80,7 +80,7 @@ struct Forward {
 
     void fill() {
         lay_flat(c, flat);
-        weights.pack_rows(flat, terms());
+        weights.pack_rows(flat, terms(), 0, 1);
         for (int64_t f = 0; f < padded(c.features); ++f) {
             bias[f] = c.bias && f < c.features ? c.bias[f] : Real(0);
         }
@@ -157,7 +157,7 @@ struct Backward {
     void fill() {
         if (c.dx) {
             lay_flat(c, flat);
-            to_x.pack_columns(flat, terms());
+            to_x.pack_columns(flat, terms(), 0, 1);
         }
     }
 

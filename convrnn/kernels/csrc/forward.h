@@ -2,6 +2,7 @@
 // steps as one product, then step by step the state's part, gates and state while the sums are at hand.
 #pragma once
 
+#include "memory.h"
 #include "shared.h"
 
 namespace {
@@ -22,7 +23,7 @@ struct Forward {
     };
 
     const Recurrence<Real> &r;
-    const Outputs<Real> &out;
+    Outputs<Real> out;
     S shared;
     Own *own = nullptr;
     int64_t steps = 1;
@@ -35,7 +36,8 @@ struct Forward {
         shared.lay_out(scratch);
         const int64_t n = shared.rows_a_part(), units = shared.units_padded, width = shared.width_padded;
         steps = shared.steps_at_once(G * units * static_cast<int64_t>(sizeof(Real)), 384 * 1024);
-        lay_out_weights(scratch);
+        Scratch kept(r.packed);
+        lay_out_weights(r.packed ? kept : scratch);
         own = scratch.take<Own>(shared.plan.parts);
         for (int part = 0; part < shared.plan.parts; ++part) {
             Own each;
@@ -70,19 +72,31 @@ struct Forward {
         }
     }
 
-    void fill() {
+    // What all parts read, each packing some of it.
+    void fill(int part) {
+        if (!r.packed_before) {
+            pack(part, shared.plan.parts);
+        }
+        if (part > 0) {
+            return;
+        }
         shared.fill();
+        const int64_t saved = convrnn::saved_values(r.cell, r.zone) * shared.units_padded;
+        convrnn::in_large_pages(out.saved, static_cast<size_t>(r.rows * r.frames * saved) * sizeof(Real));
+    }
+
+    void pack(int part, int parts) {
         if (r.w_x) {
-            shared.x.pack_rows(r.w_x, r.channels);
+            shared.x.pack_rows(r.w_x, r.channels, part, parts);
         }
         if (!r.elementwise) {
-            shared.h.pack_rows(r.w_h, r.width);
+            shared.h.pack_rows(r.w_h, r.width, part, parts);
         }
         if (C::two) {
-            shared.candidate.pack_rows(r.w_h + S::first_gates * r.units * r.width, r.width);
+            shared.candidate.pack_rows(r.w_h + S::first_gates * r.units * r.width, r.width, part, parts);
         }
         if (r.proj) {
-            shared.proj.pack_rows(r.proj, r.units);
+            shared.proj.pack_rows(r.proj, r.units, part, parts);
         }
     }
 
@@ -130,12 +144,15 @@ struct Forward {
                     copy_padded(own.c + i * units, state + r.width, 1, r.units);
                 }
                 const int64_t valid = rows.length[rows.row[i]];
-                Real *y = call.out.y + rows.row[i] * r.frames * r.width;
-                std::memset(y + valid * r.width, 0, static_cast<size_t>((r.frames - valid) * r.width) * sizeof(Real));
+                for (int64_t t = valid; t < r.frames; ++t) {
+                    std::memset(y(rows.row[i], t), 0, static_cast<size_t>(r.width) * sizeof(Real));
+                }
                 clear_saved(rows.row[i], valid);
             }
             finish(rows.alive(0), rows.count);
         }
+
+        Real *y(int64_t row, int64_t frame) const { return call.out.y + row * call.out.y_row + frame * call.out.y_frame; }
 
         // What no step writes of the values saved, so that all outputs are the same from run to run.
         void clear_saved(int64_t row, int64_t valid) const {
@@ -295,7 +312,7 @@ struct Forward {
             if (r.drop) {
                 store(own.seen[1 - now] + i * width + u, h * load_first(r.drop + rows.row[i] * r.width + u, here));
             }
-            store_first(call.out.y + (rows.row[i] * r.frames + rows.frame(i, step)) * r.width + u, h, here);
+            store_first(y(rows.row[i], rows.frame(i, step)) + u, h, here);
         }
     };
 };

@@ -52,30 +52,31 @@ struct Panels {
     int64_t size() const { return static_cast<int64_t>(segments) * terms * blocks() * gates * L; }
     int rows_at_once() const { return ::rows_at_once(gates == 1 ? 3 : gates); }
 
-    // from[(gate * columns + column) * stride + term]: the rows of the matrix are those of weights, [G, terms]. One segment.
-    void pack_rows(const Real *from, int64_t stride) {
-        Real *to = data;
+    // from[(gate * columns + column) * stride + term]: the rows of the matrix are those of weights, [G, terms]. One segment. Of its panels
+    // every `parts`-th from `part` on; all parts together pack all.
+    void pack_rows(const Real *from, int64_t stride, int part, int parts) {
         const int at_once = blocks_a_panel();
-        for (int block = 0; block < blocks(); block += at_once) {
-            const int here = blocks() - block < at_once ? blocks() - block : at_once;
-            for (int64_t k = 0; k < terms; ++k) {
-                for (int j = 0; j < here * gates; ++j) {
+        for (int block = part * at_once; block < blocks(); block += parts * at_once) {
+            const int vectors = (blocks() - block < at_once ? blocks() - block : at_once) * gates;
+            Real *to = data + terms * block * gates * L;
+            // A cache line of each row of weights at a time.
+            for (int64_t k = 0; k < terms; k += kLine) {
+                const int64_t end = k + kLine < terms ? k + kLine : terms;
+                for (int j = 0; j < vectors; ++j) {
                     const int64_t column = static_cast<int64_t>(block + (gates == 1 ? j : 0)) * L;
-                    const Real *source = from + (gates == 1 ? 0 : j) * columns * stride + column * stride + k;
-                    for (int lane = 0; lane < L; ++lane) {
-                        *to++ = column + lane < columns ? source[lane * stride] : Real(0);
-                    }
+                    const Real *source = from + ((gates == 1 ? 0 : j) * columns + column) * stride;
+                    transpose(source, stride, k, end, columns - column, to + j * L, static_cast<int64_t>(vectors) * L);
                 }
             }
         }
     }
 
     // from[(segment * terms + term) * stride + column]: the same matrix the other way round, for gradients. One gate.
-    void pack_columns(const Real *from, int64_t stride) {
-        Real *to = data;
+    void pack_columns(const Real *from, int64_t stride, int part, int parts) {
         const int at_once = blocks_a_panel();
-        for (int block = 0; block < blocks(); block += at_once) {
+        for (int block = part * at_once; block < blocks(); block += parts * at_once) {
             const int here = blocks() - block < at_once ? blocks() - block : at_once;
+            Real *to = data + segments * terms * block * L;
             for (int64_t k = 0; k < segments * terms; ++k) {
                 for (int j = 0; j < here; ++j, to += L) {
                     const int64_t column = static_cast<int64_t>(block + j) * L;
@@ -112,6 +113,17 @@ struct Panels {
     }
 
  private:
+    static constexpr int64_t kLine = 64 / sizeof(Real);
+
+    // to[k * apart + lane] = from[lane * stride + k] for k in [begin, end), zero from lane `there` on.
+    static void transpose(const Real *from, int64_t stride, int64_t begin, int64_t end, int64_t there, Real *to, int64_t apart) {
+        for (int lane = 0; lane < L; ++lane) {
+            for (int64_t k = begin; k < end; ++k) {
+                to[k * apart + lane] = lane < there ? from[lane * stride + k] : Real(0);
+            }
+        }
+    }
+
     const Real *panel(int block) const { return data + static_cast<int64_t>(segments) * terms * block * gates * L; }
 
     void run(Micro<Real> micro, const Real *const *rows, int n, int block, Real *tile) const {

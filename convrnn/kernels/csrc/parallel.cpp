@@ -69,18 +69,26 @@ void share(void *job) {
 
 }  // namespace
 
-void parallel(int parts, void (*task)(void *context, int part), void *context) {
-    if (parts == 1) {
-        task(context, 0);
-    } else if (parts > 1 && openmp().run) {
-        Job job{parts, task, context};
-        openmp().run(share, &job, static_cast<unsigned>(parts), 0);
-    } else if (parts > 1) {
-        std::vector<std::thread> others;
-        for (int part = 1; part < parts; ++part) {
-            others.emplace_back(task, context, part);
+void parallel(int parts, void (*task)(void *context, int part), void *context, int threads) {
+    threads = threads > 0 && threads < parts ? threads : parts;
+    if (threads <= 1) {
+        for (int part = 0; part < parts; ++part) {
+            task(context, part);
         }
-        task(context, 0);
+    } else if (openmp().run) {
+        Job job{parts, task, context};
+        openmp().run(share, &job, static_cast<unsigned>(threads), 0);
+    } else {
+        const auto some = [=](int thread) {
+            for (int part = thread; part < parts; part += threads) {
+                task(context, part);
+            }
+        };
+        std::vector<std::thread> others;
+        for (int thread = 1; thread < threads; ++thread) {
+            others.emplace_back(some, thread);
+        }
+        some(0);
         for (std::thread &each : others) {
             each.join();
         }

@@ -9,44 +9,50 @@ namespace {
 
 using convrnn::Cell;
 
-template <typename Real, typename C>
-bool forward_of(const Recurrence<Real> &r, const Outputs<Real> &out) {
-    Forward<Real, C> call(r, out);
-    return run(call);
-}
-
-template <typename Real, typename C>
-bool backward_of(const Recurrence<Real> &r, const Gradients<Real> &g) {
-    Backward<Real, C> call(r, g);
-    return run(call);
+// Calls `each` with the cell's equations.
+template <typename Real, typename Each>
+auto with_cell(Cell cell, Each &&each) {
+    switch (cell) {
+        case Cell::rnn_tanh: return each(Rnn<Real, false>());
+        case Cell::rnn_relu: return each(Rnn<Real, true>());
+        case Cell::lstm: return each(Lstm<Real>());
+        case Cell::lstm_coupled: return each(LstmCoupled<Real>());
+        case Cell::gru: return each(Gru<Real>());
+        case Cell::gru_before: return each(GruBefore<Real>());
+        default: return each(LiGru<Real>());
+    }
 }
 
 template <typename Real>
-bool forward(const Recurrence<Real> &r, const Outputs<Real> &out) {
-    switch (r.cell) {
-        case Cell::rnn_tanh: return forward_of<Real, Rnn<Real, false>>(r, out);
-        case Cell::rnn_relu: return forward_of<Real, Rnn<Real, true>>(r, out);
-        case Cell::lstm: return forward_of<Real, Lstm<Real>>(r, out);
-        case Cell::lstm_coupled: return forward_of<Real, LstmCoupled<Real>>(r, out);
-        case Cell::gru: return forward_of<Real, Gru<Real>>(r, out);
-        case Cell::gru_before: return forward_of<Real, GruBefore<Real>>(r, out);
-        case Cell::ligru: return forward_of<Real, LiGru<Real>>(r, out);
-    }
-    return false;
+bool forward(const Recurrence<Real> *r, const Outputs<Real> *out, int count) {
+    return with_cell<Real>(r->cell, [&](auto equations) {
+        typedef Forward<Real, decltype(equations)> Call;
+        Call calls[] = {Call(r[0], out[0]), Call(r[count - 1], out[count - 1])};
+        return run(calls, count);
+    });
 }
 
 template <typename Real>
-bool backward(const Recurrence<Real> &r, const Gradients<Real> &g) {
-    switch (r.cell) {
-        case Cell::rnn_tanh: return backward_of<Real, Rnn<Real, false>>(r, g);
-        case Cell::rnn_relu: return backward_of<Real, Rnn<Real, true>>(r, g);
-        case Cell::lstm: return backward_of<Real, Lstm<Real>>(r, g);
-        case Cell::lstm_coupled: return backward_of<Real, LstmCoupled<Real>>(r, g);
-        case Cell::gru: return backward_of<Real, Gru<Real>>(r, g);
-        case Cell::gru_before: return backward_of<Real, GruBefore<Real>>(r, g);
-        case Cell::ligru: return backward_of<Real, LiGru<Real>>(r, g);
-    }
-    return false;
+bool backward(const Recurrence<Real> *r, const Gradients<Real> *g, int count) {
+    return with_cell<Real>(r->cell, [&](auto equations) {
+        typedef Backward<Real, decltype(equations)> Call;
+        Call calls[] = {Call(r[0], g[0]), Call(r[count - 1], g[count - 1])};
+        return run(calls, count);
+    });
+}
+
+template <typename Real>
+int64_t packed_bytes(const Recurrence<Real> &r) {
+    return with_cell<Real>(r.cell, [&](auto equations) {
+        Scratch measure(nullptr);
+        Forward<Real, decltype(equations)>(r, Outputs<Real>()).lay_out_weights(measure);
+        return static_cast<int64_t>(measure.used());
+    });
+}
+
+template <typename Real>
+constexpr convrnn::RecurrentOf<Real> entries() {
+    return {forward<Real>, backward<Real>, packed_bytes<Real>};
 }
 
 }  // namespace
@@ -54,8 +60,8 @@ bool backward(const Recurrence<Real> &r, const Gradients<Real> &g) {
 namespace convrnn {
 
 const Recurrent &CONVRNN_ENTRY(recurrent)() {
-    static constexpr Recurrent entries = {::forward<float>, ::forward<double>, ::backward<float>, ::backward<double>};
-    return entries;
+    static constexpr Recurrent both = {entries<float>(), entries<double>()};
+    return both;
 }
 
 }  // namespace convrnn

@@ -1,7 +1,7 @@
 // The recurrences of kernels/reference.py over whole rows, forward and backward: what goes in and out. Knows nothing of Python and torch.
 //
 // Shapes: B rows, T frames, C channels, H units, P width of h (H, or that of the projection), G gates x H, K width of the state (P, or P + H
-// with a c), in the layouts and the gate orders of kernels/reference.py. Arrays are dense but for x, dy and zone, whose strides are given.
+// with a c), in the layouts and the gate orders of kernels/reference.py. Arrays are dense but for x, y, dy and zone, whose strides are given.
 #pragma once
 
 #include <cstdint>
@@ -26,19 +26,22 @@ struct Recurrence {
     const Real *zone;
     int64_t zone_row, zone_frame;
     int threads;  // at most; results may differ in the last bits of weights' gradients between numbers of threads, not between runs
+    Real *packed;        // room for the weights as forward reads them, `packed_bytes`, 64-aligned; null: they are packed in memory of the call
+    bool packed_before;  // they stand there already
 };
 
 // saved: what backward needs, [B, T, saved_values(cell, zone), padded(H)], or null.
 template <typename Real>
 struct Outputs {
     Real *y, *final, *saved;
+    int64_t y_row, y_frame;
 };
 
 // In: y and saved as forward left them. Out: those not null.
 template <typename Real>
 struct Gradients {
     const Real *y, *saved, *dy, *dfinal;
-    int64_t dy_row, dy_frame;
+    int64_t y_row, y_frame, dy_row, dy_frame;
     Real *x, *w_x, *w_h, *b, *state, *b_h, *peep, *proj;
 };
 
@@ -57,12 +60,18 @@ constexpr int saved_values(Cell cell, bool zone) {
     }
 }
 
-// All return false, having done nothing, where memory is short.
+// One recurrence, or two of the same cell over the same rows, the directions of a layer, at once. Forward and backward return false, having
+// done nothing, where memory is short.
+template <typename Real>
+struct RecurrentOf {
+    bool (*forward)(const Recurrence<Real> *, const Outputs<Real> *, int count);
+    bool (*backward)(const Recurrence<Real> *, const Gradients<Real> *, int count);
+    int64_t (*packed_bytes)(const Recurrence<Real> &);
+};
+
 struct Recurrent {
-    bool (*forward_float)(const Recurrence<float> &, const Outputs<float> &);
-    bool (*forward_double)(const Recurrence<double> &, const Outputs<double> &);
-    bool (*backward_float)(const Recurrence<float> &, const Gradients<float> &);
-    bool (*backward_double)(const Recurrence<double> &, const Gradients<double> &);
+    RecurrentOf<float> single;
+    RecurrentOf<double> twice;
 };
 
 CONVRNN_DECLARE_FOR_EACH_ISA(Recurrent, recurrent)

@@ -70,24 +70,52 @@ struct Shared {
     }
 };
 
-// Runs `call` in parts: it lays its memory out twice, to measure it and to have it, fills what is shared, and each part does its work.
-// False: there was not enough memory, and nothing was done.
+// One call, or two over the same rows at once.
 template <typename Call>
-bool run(Call &call) {
+struct Together {
+    Call *calls;
+    int count;
+
+    int parts() const { return calls->shared.plan.parts; }
+
+    void lay_out(Scratch &scratch) const {
+        for (int i = 0; i < count; ++i) {
+            calls[i].lay_out(scratch);
+        }
+    }
+
+    // The second call begins with its last part: a thread whose part of the first has a row more has one less there.
+    template <auto task>
+    static void at(void *context, int number) {
+        const Together &all = *static_cast<Together *>(context);
+        const int part = number % all.parts(), which = number / all.parts();
+        (all.calls[which].*task)(which ? all.parts() - 1 - part : part);
+    }
+
+    void work() {
+        const int threads = calls->r.threads;
+        convrnn::parallel(count * parts(), at<&Call::fill>, this, threads);
+        convrnn::parallel(count * parts(), at<&Call::work>, this, threads);
+        if constexpr (Call::gathers) {
+            convrnn::parallel(count * parts(), at<&Call::gather>, this, threads);
+        }
+    }
+};
+
+// They lay their memory out twice, to measure it and to have it, fill what their parts share, and each part does its work. False: there was
+// not enough memory, and nothing was done.
+template <typename Call>
+bool run(Call *calls, int count) {
+    Together<Call> all{calls, count};
     Scratch measure(nullptr);
-    call.lay_out(measure);
+    all.lay_out(measure);
     void *memory = std::malloc(measure.used() + 64);
     if (!memory) {
         return false;
     }
     Scratch scratch(static_cast<char *>(memory) + (64 - reinterpret_cast<uintptr_t>(memory) % 64) % 64);
-    call.lay_out(scratch);
-    call.fill();
-    const int parts = call.shared.plan.parts;
-    convrnn::parallel(parts, [](void *context, int part) { static_cast<Call *>(context)->work(part); }, &call);
-    if constexpr (Call::gathers) {
-        convrnn::parallel(parts, [](void *context, int part) { static_cast<Call *>(context)->gather(part); }, &call);
-    }
+    all.lay_out(scratch);
+    all.work();
     std::free(memory);
     return true;
 }
