@@ -311,11 +311,17 @@ def _past_of_row(layers: Sequence[Layer]) -> int | None:
 
 
 class Framewise(Layer):
-    """A layer that treats each frame alone. Subclasses give `each`."""
+    """A layer that treats each frame alone. Subclasses give `each`.
+
+    Attributes:
+        keeps_zero: a frame of zeros gives zeros, so that the padding stays clean and is not masked again behind it.
+    """
+
+    keeps_zero: bool = False
 
     def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
         x = tidy(self.checked(x))
-        return Out(Seq(self.each(x.values), x.lengths), ())
+        return Out(Seq(self.each(x.values), x.lengths, self.keeps_zero), ())
 
     @abstractmethod
     def each(self, values: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from convrnn.core.errors import ShapeError, SpecError
-from convrnn.core.seq import Ids, Shape, at_hand
+from convrnn.core.seq import Ids, Seq, Shape, at_hand
 from convrnn.core.spec import register
+from convrnn.kernels import windows
 from convrnn.layers.base import Layer, Spec, dense
 from convrnn.layers.init import Init, fill
 from convrnn.layers.windowed import Windowed
@@ -133,6 +134,12 @@ class _Conv(Windowed):
         fill(self.weight, spec.init)
         if self.pointwise is not None:
             fill(self.pointwise, spec.init)
+
+    def direct(self, x: Seq) -> Tensor | None:
+        if self.groups > 1 or self.pointwise is not None or not windows.serves(x.values, x.lengths, self.weight, self.bias):
+            return None
+        grid = windows.Grid(self.weight.shape[2], self.stride, self.dilation[0], self.left, self.partial)
+        return windows.conv(x.values, x.lengths, self.weight, self.bias, grid)
 
     def windows(self, frames: Tensor, total: Tensor | int, padding: int = 0) -> Tensor:
         inner = [b if b == a else 0 for b, a in self.space_padding]

@@ -50,6 +50,7 @@ class _Linear(Framewise):
         super().__init__(in_shape, (*in_shape[:-1], spec.features))
         self.weight = nn.Parameter(torch.empty(spec.features, channels_of(in_shape)))
         self.bias = nn.Parameter(torch.zeros(spec.features)) if spec.bias else None
+        self.keeps_zero = not spec.bias
         fill(self.weight, spec.init)
 
     def each(self, values: Tensor) -> Tensor:
@@ -88,13 +89,13 @@ class Activation(Spec):
 
     def module(self, in_shape: Shape | Ids) -> Layer:
         """See `Spec.module`."""
-        return _Activation(_FUNCTIONS[self.function], dense(in_shape))
+        return _Activation(self.function, dense(in_shape))
 
 
 class _Activation(Framewise):
-    def __init__(self, function: Callable[[Tensor], Tensor], in_shape: Shape) -> None:
+    def __init__(self, name: ActivationName, in_shape: Shape) -> None:
         super().__init__(in_shape, in_shape)
-        self.function = function
+        self.function, self.keeps_zero = _FUNCTIONS[name], name not in ("sigmoid", "softplus", "softmax")
 
     def each(self, values: Tensor) -> Tensor:
         return self.function(values)

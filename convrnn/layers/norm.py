@@ -6,6 +6,7 @@ The padding is in no statistic. Knows no statistics of a row: those are in `norm
 from __future__ import annotations
 
 from dataclasses import field
+from math import prod
 from typing import Annotated, Any
 
 import torch
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 
 from convrnn.core.seq import Ids, Seq, Shape, State, expand_mask, frame_mask, tidy
 from convrnn.core.spec import register
+from convrnn.kernels import windows
+from convrnn.kernels.moments import normalised
 from convrnn.layers.base import Framewise, Last, Layer, Out, Spec, dense
 from convrnn.layers.moments import wide
 
@@ -65,9 +68,12 @@ class _BatchNorm(Layer):
 
     def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
         """See `Layer.forward`."""
-        x = tidy(self.checked(x))
-        flat = x.values.reshape(-1, x.values.shape[-1])
+        x = self.checked(x)
         together = self.training and self.synchronise and _several_processes()
+        if self.training and not together and (values := self._by_kernel(x)) is not None:
+            return Out(Seq(values, x.lengths, True), ())
+        x = tidy(x)
+        flat = x.values.reshape(-1, x.values.shape[-1])
         if not self.training:
             y = F.batch_norm(flat, self.mean, self.var, self.scale, self.shift, False, 0.0, self.epsilon)
         elif x.lengths is None and flat.shape[0] > 1 and not together:
@@ -79,6 +85,24 @@ class _BatchNorm(Layer):
         else:
             y = self._over_valid(x, flat, together)
         return Out(Seq(y.reshape(x.values.shape), x.lengths), ())
+
+    def _by_kernel(self, x: Seq) -> Tensor | None:
+        """Of ragged rows, by one that reads no padding; the positions of space are so many more frames."""
+        if x.lengths is None:
+            return None
+        flat, lengths = x.values.flatten(1, -2), x.lengths * prod(self.out_shape[:-1])
+        if not windows.serves(flat, lengths, self.scale, self.shift):
+            return None
+        y, mean, var = normalised(flat, lengths, self.scale, self.shift, self.epsilon)
+        self._learn(mean, var, lengths.sum())
+        return y.reshape(x.values.shape)
+
+    def _learn(self, mean: Tensor, var: Tensor, number: Tensor) -> None:
+        """Takes in the statistics of so many frames; those of none change nothing."""
+        with torch.no_grad():
+            share = self.momentum * (number > 0).to(self.mean.dtype)
+            self.mean.lerp_(mean.detach().to(self.mean.dtype), share)
+            self.var.lerp_((var.detach() * number / (number - 1).clamp(min=1)).to(self.var.dtype), share)
 
     def _over_valid(self, x: Seq, flat: Tensor, together: bool) -> Tensor:
         """Two passes over the data, as the variance of large means needs; a single frame has variance 0.
@@ -95,10 +119,7 @@ class _BatchNorm(Layer):
         centred = (flat - mean) * valid
         squares = centred.square().sum(0)
         var = (_SumOverProcesses.apply(squares) if together else squares) / count
-        with torch.no_grad():
-            share = self.momentum * (number > 0).to(self.mean.dtype)
-            self.mean.lerp_(mean.detach().to(self.mean.dtype), share)
-            self.var.lerp_((var.detach() * count / (count - 1).clamp(min=1)).to(self.var.dtype), share)
+        self._learn(mean, var, number)
         return (centred * (torch.rsqrt(var + self.epsilon) * self.scale) + self.shift).to(dtype)
 
     @staticmethod
@@ -178,6 +199,8 @@ class RMSNorm(Spec):
 
 
 class _RMSNorm(Framewise):
+    keeps_zero = True
+
     def __init__(self, epsilon: float, in_shape: Shape) -> None:
         super().__init__(in_shape, in_shape)
         self.epsilon = epsilon

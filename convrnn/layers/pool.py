@@ -18,6 +18,7 @@ from torch import Tensor
 from convrnn.core.errors import ShapeError, SpecError
 from convrnn.core.seq import Count, Ids, Seq, Shape, State, expand_mask, frame_mask, row_lengths, tidy
 from convrnn.core.spec import register
+from convrnn.kernels import windows
 from convrnn.layers.base import Last, Layer, Out, Spec, dense
 from convrnn.layers.conv import Positive, Sizes, sizes
 from convrnn.layers.moments import wide
@@ -94,6 +95,11 @@ class _Pool(Windowed):
         self.window, self.pool_stride, self.kind, self.power = self_window, stride, spec.kind, spec.p or 2.0
         self.fill = float("-inf") if spec.kind == "max" else 0.0
         self.missing = tuple((m - 1) * s + w - n for m, s, w, n in zip(out_space, stride[1:], self_window[1:], space, strict=True))
+
+    def direct(self, x: Seq) -> Tensor | None:
+        if self.kind == "lp" or not windows.serves(x.values, x.lengths):
+            return None
+        return windows.pool(x.values, x.lengths, self.kind == "max", windows.Grid(self.span, self.stride, 1, 0, self.partial))
 
     def windows(self, frames: Tensor, total: Tensor | int, padding: int = 0) -> Tensor:
         frames = self._filled(frames, total)

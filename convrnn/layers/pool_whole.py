@@ -18,6 +18,7 @@ from convrnn.core.errors import ShapeError, SpecError
 from convrnn.core.hold import ENDED, refuse_ended, take
 from convrnn.core.seq import Count, Ids, Seq, Shape, State, expand_mask, frame_mask, row_lengths, tidy
 from convrnn.core.spec import register
+from convrnn.kernels import windows
 from convrnn.layers.base import Last, Layer, Out, Spec, dense, is_last
 from convrnn.layers.conv import Positive
 from convrnn.layers.moments import Moments, beside, deviation, joined, wide
@@ -148,7 +149,8 @@ class _GlobalPool(Layer):
         x = tidy(self.checked(x))
         batch, lengths = x.values.shape[0], row_lengths(x)
         count, *before = self.initial_state(batch, x.values) if state is None else state
-        refuse_ended(count, lengths)
+        if state is not None:
+            refuse_ended(count, lengths)
         known = self.update(tuple(before), count.clamp(min=0), x.values, x.lengths)
         ends = is_last(last, batch, lengths.device)
         answers = (ends & (count >= 0)).to(torch.int64)
@@ -156,8 +158,8 @@ class _GlobalPool(Layer):
         if last is False:
             return Out(Seq(x.values.new_zeros(batch, 0, *self.out_shape), answers, True), (count, *known))
         y = self.answer(known, count.clamp(min=0))[:, None].to(x.values.dtype)
-        whole = state is None and last is True and x.lengths is None
-        return Out(Seq(y, None if whole else answers), (torch.where(ends, ENDED, count), *known))
+        whole = state is None and last is True  # so every row answers
+        return Out(Seq(y, None if whole and x.lengths is None else answers, whole), (torch.where(ends, ENDED, count), *known))
 
 
 class _MeanPool(_GlobalPool):
@@ -186,8 +188,18 @@ class _MaxPool(_GlobalPool):
         return (like.new_full((batch, *self.out_shape), float("-inf")),)
 
     def update(self, known: Known, count: Tensor, values: Tensor, lengths: Tensor | None) -> Known:
+        frames = values.shape[1]
+        if values.dim() == 3 and frames and windows.serves(values, lengths):
+            return (self._highest(known[0], values, lengths, windows.Grid(frames, frames, 1, 0, True)),)
         # The maximum so far is one more frame: ties go to the earliest, offline and in chunks alike, and a chunk may be empty.
         return (torch.cat([known[0][:, None], without_padding(values, lengths, float("-inf"))], 1).max(1).values,)
+
+    @staticmethod
+    def _highest(known: Tensor, values: Tensor, lengths: Tensor | None, whole: windows.Grid) -> Tensor:
+        """As below, by one window over all frames; it is zero in a row that brings none."""
+        top = windows.pool(values, lengths, True, whole)[:, 0]
+        higher = (top > known) | top.isnan()
+        return torch.where(higher if lengths is None else higher & (lengths > 0)[:, None], top, known)
 
     def answer(self, known: Known, count: Tensor) -> Tensor:
         return torch.where(beside(count > 0, known[0]), known[0], known[0].new_zeros(()))

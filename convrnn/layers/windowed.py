@@ -46,6 +46,14 @@ class Windowed(Layer):
             padding: zero frames to add on both sides (only asked for when that is all the padding there is).
         """
 
+    def direct(self, x: Seq) -> Tensor | None:
+        """The answer to whole rows, zero behind the last window of each, by a kernel that knows lengths; None where there is none.
+
+        Args:
+            x: anything beyond the lengths.
+        """
+        return None
+
     def frames(self, n: Count) -> Count:
         """See the module: with or without partial windows."""
         return ceil_div(n, self.stride) if self.partial else self._complete(n)
@@ -61,10 +69,9 @@ class Windowed(Layer):
     def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
         """See `Layer.forward`."""
         x = self.checked(x)
-        if self.tidies:
-            x = tidy(x)
         if state is None and last is True:
             return self._whole(x)
+        x = tidy(x) if self.tidies else x
         return self._chunk(x, state if state is not None else self.initial_state(x.values.shape[0], x.values), last)
 
     def _whole(self, x: Seq) -> Out:
@@ -73,6 +80,10 @@ class Windowed(Layer):
         due = self.frames(frames)
         lengths = None if x.lengths is None else self.frames(x.lengths)
         state = hold.empty(batch, self.span - 1, dense(self.in_shape), x.values, hold.ENDED)
+        if (values := self.direct(x)) is not None:
+            return Out(Seq(values, lengths, True), state)
+        if self.tidies:
+            x = tidy(x)
         if self.stride == 1 and self.partial and self.tidies and 2 * self.left == self.span - 1 and has_frames(frames):
             return Out(Seq(self.windows(x.values, frames, self.left), lengths), state)
         width = (at_least(due, 1) - 1) * self.stride + self.span

@@ -13,6 +13,7 @@ void bind_keep_mask(nanobind::module_ &m);
 void bind_recurrent(nanobind::module_ &m);
 void bind_scan(nanobind::module_ &m);
 void bind_steps(nanobind::module_ &m);
+void bind_windows(nanobind::module_ &m);
 void bind_lattice(nanobind::module_ &m);
 
 }  // namespace convrnn
