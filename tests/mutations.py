@@ -5,7 +5,7 @@
     python tests/mutations.py --all      and who else sees it (slow)
 
 A test that cannot fail is a defect; this is the test of the tests. Knows no test by heart but the one that each mistake must turn red: its
-id names the layer and the law. `pytest --full` runs it too.
+id names the layer and the law. `pytest --full` runs it too. Those of the C++ stand in mutations_native.py.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -243,45 +244,60 @@ MUTATIONS = (
 )
 
 
+def mistaken(mutation: Mutation) -> str:
+    """The mutation's file with the mistake in it."""
+    source = (ROOT / "convrnn" / mutation.file).read_text(encoding="utf-8")
+    for old, new in mutation.changes:
+        if source.count(old) != 1:
+            raise SystemExit(f"{mutation.file}: expected once, found {source.count(old)} times: {old}; bring the table in tests up to date")
+        source = source.replace(old, new)
+    return source
+
+
 def plant(mutation: Mutation, folder: Path) -> None:
     """Copies the repository's code and tests to a folder, and the mistake with them."""
     ignored = shutil.ignore_patterns("__pycache__", "csrc")
     for name in ("convrnn", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", folder)
-    path = folder / "convrnn" / mutation.file
-    source = path.read_text(encoding="utf-8")
-    for old, new in mutation.changes:
-        if source.count(old) != 1:
-            raise SystemExit(f"{mutation.file}: expected once, found {source.count(old)} times: {old}; bring tests/mutations.py up to date")
-        source = source.replace(old, new)
-    path.write_text(source, encoding="utf-8")
+    (folder / "convrnn" / mutation.file).write_text(mistaken(mutation), encoding="utf-8")
 
 
 def red_tests(mutation: Mutation, everyone: bool = False) -> list[str]:
     """The ids of tests that fail with the mistake planted: among those named as `mutation.red` is, or among all, up to ENOUGH."""
-    selection = ("-k", "not export and not stack", f"--maxfail={ENOUGH}") if everyone else ("-k", _words(mutation.red))
+    selection = ("-k", "not export and not stack", f"--maxfail={ENOUGH}") if everyone else ("-k", words(mutation.red))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plant(mutation, folder)
-        pytest = ["-q", "-rfE", "--no-header", "-p", "no:cacheprovider", *TESTS, *selection]
-        command = [sys.executable, "-c", IN_THE_COPY, str(folder), *pytest]
-        environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "CONVRNN_NATIVE": "off"}
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        return failures(folder, (*TESTS, *selection), {"CONVRNN_NATIVE": "off"})
+
+
+def failures(folder: Path, arguments: Sequence[str], settings: dict[str, str]) -> list[str]:
+    """The ids of tests that fail in a copy; `settings`: of the environment.
+
+    Raises:
+        RuntimeError: pytest ran none, or did not come to its end; with what it said.
+    """
+    pytest = ["-q", "-rfE", "--no-header", "-p", "no:cacheprovider", *arguments]
+    command = [sys.executable, "-c", IN_THE_COPY, str(folder), *pytest]
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", **settings}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"pytest ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return re.findall(r"^(?:FAILED|ERROR) \S*::(\S+?)(?: - .*)?$", done.stdout, re.MULTILINE)
 
 
-def _words(test: str) -> str:
+def words(test: str) -> str:
     """An expression for `-k` that selects a test (and perhaps more): the words of its id."""
     return " and ".join(re.findall(r"\w+", test))
 
 
 def main(arguments: list[str]) -> int:
     """Prints what each mistake turns red; 1 if one survives the test that must see it."""
-    words = [word for word in arguments if word != "--all"]
+    chosen = [word for word in arguments if word != "--all"]
     survived = 0
     for mutation in MUTATIONS:
-        if words and not any(word in mutation.name for word in words):
+        if chosen and not any(word in mutation.name for word in chosen):
             continue
         red = red_tests(mutation)
         survived += mutation.red not in red

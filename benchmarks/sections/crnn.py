@@ -11,7 +11,6 @@ import steps
 import torch
 import torch.nn.functional as F
 from contest import GRADIENTS, Asked, Bout, Case, Sizes, agree, lengths_of, values_of
-from peers import on_keras
 from peers.crnn import CRNN
 from torch import Tensor, nn
 
@@ -77,6 +76,9 @@ def _against_torch(cell: str, sizes: Sizes, ragged: bool) -> Callable[[], Bout]:
 
 def _against_keras(cell: str, sizes: Sizes) -> Callable[[], Bout]:
     def begin() -> Bout:
+        # TensorFlow is needed where it is timed: without it the other rivals still are (`--rival torch`).
+        from peers import on_keras
+
         x, lengths, labels = _batch(sizes, False)
         net = _net(cell, sizes)
         ours, theirs = _step(net, _loss(net, labels), x, lengths), on_keras.classifier(cell, net, x, labels)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import steps
 import torch
 from contest import Asked, Bout, Case, Sizes, lengths_of, values_of
-from peers import on_keras, plain_torch
+from peers import plain_torch
 from torch import Tensor
 
 from convrnn.layers.base import Layer
@@ -65,6 +65,9 @@ def _channels_last(function: steps.Function) -> steps.Function:
 
 def _against_keras(sizes: Sizes) -> Callable[[], Bout]:
     def begin() -> Bout:
+        # TensorFlow is needed where it is timed: without it the other rival still is (`--rival torch`).
+        from peers import on_keras
+
         net, x, lengths = _made(sizes)
         function = steps.ours(net)
         cotangents = steps.cotangents_of(function(x, lengths), lengths)
