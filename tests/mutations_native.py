@@ -76,7 +76,7 @@ MUTATIONS = (
     _mistake(
         "frames beyond a row's length that are not zero",
         "forward.h",
-        "std::memset(y + valid * r.width, 0, static_cast<size_t>((r.frames - valid) * r.width) * sizeof(Real));",
+        "std::memset(y(rows.row[i], t), 0, static_cast<size_t>(r.width) * sizeof(Real));",
         "",
         "test_fast_equals_reference[compiled-rnn_tanh-ragged-forward]",
     ),
