@@ -14,5 +14,6 @@ void bind_recurrent(nanobind::module_ &m);
 void bind_scan(nanobind::module_ &m);
 void bind_steps(nanobind::module_ &m);
 void bind_lattice(nanobind::module_ &m);
+void bind_pictures(nanobind::module_ &m);
 
 }  // namespace convrnn

@@ -16,4 +16,5 @@ NB_MODULE(_native, m) {
     convrnn::bind_scan(m);
     convrnn::bind_steps(m);
     convrnn::bind_lattice(m);
+    convrnn::bind_pictures(m);
 }

@@ -1,0 +1,171 @@
+// What forward and backward over pictures share: tiles and where their inputs lie, the weights as `winograd.h` wants them. Knows no equation.
+#pragma once
+
+#include <cstdlib>
+
+#include "cells.h"
+#include "panels.h"
+#include "parallel.h"
+#include "pictures.h"
+#include "plan.h"
+#include "winograd.h"
+
+namespace {
+
+using convrnn::padded;
+using convrnn::Pictures;
+using convrnn::Plan;
+using convrnn::Rows;
+
+// A tile of 2 x 2 positions from (y, x) on, `number` in its picture, of the row that is the i-th by falling length.
+struct Tile {
+    int i;
+    int64_t number, y, x;
+};
+
+template <typename Real, typename C>
+struct Canvas {
+    static constexpr int L = kLanes<Real>, G = C::gates;
+
+    const Pictures<Real> &r;
+    const int64_t down, across;                    // tiles
+    const int64_t positions, units, width;         // of a picture; padded; of the state
+    const int64_t channels, terms, apart;          // of x if it is convolved here; of a product; from one tile's terms to the next
+    int parts = 1;
+    int64_t at_once = 1;                           // tiles that a part has in hand
+    Plan plan;
+    Real *zeros, *peep;
+
+    explicit Canvas(const Pictures<Real> &pictures)
+        : r(pictures), down((r.height + 1) / 2), across((r.width + 1) / 2), positions(r.height * r.width), units(padded(r.units)),
+          width(C::c >= 0 ? 2 * r.units : r.units), channels(r.w_x ? r.channels : 0), terms(channels + r.units), apart(padded(terms)) {
+        // A part of a few tiles takes longer to share than to do.
+        parts = static_cast<int>(least(r.threads, r.rows * tiles() / 16));
+        parts = parts < 1 ? 1 : parts;
+        plan.parts = 1;
+    }
+
+    static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+    int64_t tiles() const { return down * across; }
+    Rows rows() const { return plan.rows(0, r.reverse); }
+
+    // As many tiles as have `bytes` each in the second level of cache, beside the weights.
+    void set_at_once(int64_t bytes) {
+        at_once = least(32, 512 * 1024 / bytes);
+        at_once = at_once < 8 ? 8 : at_once;
+    }
+
+    void lay_out(Scratch &scratch) {
+        plan.row = scratch.take<int32_t>(r.rows);
+        plan.begins = scratch.take<int32_t>(2);
+        plan.length = scratch.take<int64_t>(r.rows);
+        zeros = scratch.take<Real>(apart);
+        peep = scratch.take<Real>(r.peep ? (G - 1) * positions * units : 0);
+    }
+
+    void fill() {
+        convrnn::fill(plan, r.rows, r.frames, r.lengths);
+        std::memset(zeros, 0, static_cast<size_t>(apart) * sizeof(Real));
+        if (r.peep) {
+            pad(peep, r.peep, (G - 1) * positions);
+        }
+    }
+
+    // Vectors of r.units numbers, each with zeros to the end of a register; all zeros where `from` is null.
+    void pad(Real *to, const Real *from, int64_t vectors) const {
+        for (int64_t i = 0; i < vectors; ++i) {
+            for (int64_t u = 0; u < units; ++u) {
+                to[i * units + u] = from && u < r.units ? from[i * r.units + u] : Real(0);
+            }
+        }
+    }
+
+    // Calls each(gate, unit, term, values) for the 16 values of every kernel.
+    template <typename Each>
+    void weights(Each &&each) const {
+        for (int gate = 0; gate < G; ++gate) {
+            for (int64_t unit = 0; unit < r.units; ++unit) {
+                const int64_t output = gate * r.units + unit;
+                for (int64_t k = 0; k < terms; ++k) {
+                    const Real *w = k < channels ? r.w_x + (output * channels + k) * 9 : r.w_h + (output * r.units + k - channels) * 9;
+                    Real values[kPlaces];
+                    both_ways<SpreadWeights>(w, values);
+                    each(gate, unit, k, values);
+                }
+            }
+        }
+    }
+
+    Tile tile(int64_t number) const {
+        const int64_t here = number % tiles();
+        return {static_cast<int>(number / tiles()), here, here / across * 2, here % across * 2};
+    }
+
+    // A position of a tile, 0 to 3, that the picture has: its number there, else -1.
+    int64_t position(const Tile &t, int which) const {
+        const int64_t y = t.y + which / 2, x = t.x + which % 2;
+        return y < r.height && x < r.width ? y * r.width + x : -1;
+    }
+
+    // The terms of the products of a tile at a step: those of x, then those of h.
+    void spread_tile(const Tile &t, int64_t step, const Real *y, Real *to, int64_t apart_places) const {
+        const int64_t row = plan.row[t.i];
+        const Rows order = rows();
+        if (channels) {
+            spread_picture(t, r.x + row * r.x_row + order.frame(t.i, step) * r.x_frame, channels, channels, to, apart_places);
+        }
+        if (step) {
+            const Real *h = y + (row * r.frames + order.frame(t.i, step - 1)) * positions * r.units;
+            spread_picture(t, h, r.units, r.units, to + channels, apart_places);
+        } else {
+            spread_picture(t, r.state + row * positions * width, width, r.units, to + channels, apart_places);
+        }
+    }
+
+    // c before a step, of one position and register: where it begins, or what was saved one step earlier.
+    Vec<Real> c_before(int64_t row, int64_t position, const Real *saved, int values, int64_t u, int n) const {
+        if (saved) {
+            return load(saved + (position * values + C::c) * units + u);
+        }
+        return load_first(r.state + (row * positions + position) * width + r.units + u, n);
+    }
+
+    // h before a step, of one position and register.
+    Vec<Real> h_before(const Tile &t, int64_t step, const Real *y, int64_t position, int64_t u, int n) const {
+        const int64_t row = plan.row[t.i];
+        if (step) {
+            return load_first(y + ((row * r.frames + rows().frame(t.i, step - 1)) * positions + position) * r.units + u, n);
+        }
+        return load_first(r.state + (row * positions + position) * width + u, n);
+    }
+
+ private:
+    void spread_picture(const Tile &t, const Real *picture, int64_t position_apart, int64_t count, Real *to, int64_t apart_places) const {
+        const Real *at[kPlaces];
+        for (int i = 0; i < kPlaces; ++i) {
+            const int64_t y = t.y - 1 + i / 4, x = t.x - 1 + i % 4;
+            const bool inside = y >= 0 && y < r.height && x >= 0 && x < r.width;
+            at[i] = inside ? picture + (y * r.width + x) * position_apart : zeros;
+        }
+        spread(at, count, to, apart_places);
+    }
+};
+
+// Runs `call`: it lays its memory out twice, to measure it and to have it. False: there was not enough memory, and nothing was done.
+template <typename Call>
+bool run(Call &call) {
+    Scratch measure(nullptr);
+    call.lay_out(measure);
+    void *memory = std::malloc(measure.used() + 64);
+    if (!memory) {
+        return false;
+    }
+    Scratch scratch(static_cast<char *>(memory) + (64 - reinterpret_cast<uintptr_t>(memory) % 64) % 64);
+    call.lay_out(scratch);
+    call.work();
+    std::free(memory);
+    return true;
+}
+
+}  // namespace
