@@ -59,9 +59,9 @@ struct PicturesBackward {
         own = scratch.take<Own>(canvas.parts);
         for (int part = 0; part < canvas.parts; ++part) {
             Own each;
-            each.inputs = scratch.take<Real>(kPlaces * canvas.at_once * canvas.apart);
-            each.outputs = scratch.take<Real>(kPlaces * canvas.at_once * outputs_apart);
-            each.sums = scratch.take<Real>(kPlaces * canvas.at_once * kColumns);
+            each.inputs = scratch.take<Real>(kPlaces * canvas.apart_places(canvas.apart));
+            each.outputs = scratch.take<Real>(kPlaces * canvas.apart_places(outputs_apart));
+            each.sums = scratch.take<Real>(kPlaces * canvas.apart_places(kColumns));
             each.weights = scratch.take<Real>(of_weights ? kPlaces * canvas.apart * outputs_apart : 0);
             each.bias = scratch.take<Real>(G * canvas.units);
             each.b_h = scratch.take<Real>(canvas.units);
@@ -127,8 +127,8 @@ struct PicturesBackward {
 
     void clear(int part) const {
         const Own &mine = own[part];
-        zero(mine.inputs, kPlaces * canvas.at_once * canvas.apart);  // behind the terms of each tile there is nothing
-        zero(mine.outputs, kPlaces * canvas.at_once * outputs_apart);
+        zero(mine.inputs, kPlaces * canvas.apart_places(canvas.apart));  // behind the terms of each tile there is nothing
+        zero(mine.outputs, kPlaces * canvas.apart_places(outputs_apart));
         zero(mine.weights, of_weights ? kPlaces * canvas.apart * outputs_apart : 0);
         zero(mine.bias, G * canvas.units);
         zero(mine.b_h, canvas.units);
@@ -146,9 +146,10 @@ struct PicturesBackward {
     }
 
     void some(const Own &mine, int64_t first, int count) const {
-        const int64_t inputs_place = canvas.at_once * canvas.apart, outputs_place = canvas.at_once * outputs_apart;
+        const int64_t inputs_place = canvas.apart_places(canvas.apart), outputs_place = canvas.apart_places(outputs_apart);
         for (int t = 0; t < count; ++t) {
             const Tile tile = canvas.tile(first + t);
+            fetch(canvas.tile(first + t + 1));
             for (int64_t u = 0; u < r.units; u += L) {
                 gates(mine, tile, mine.outputs + t * outputs_apart, u);
             }
@@ -167,6 +168,23 @@ struct PicturesBackward {
         }
         if (step || g.state || of_x) {
             through_products(mine, first, count);
+        }
+    }
+
+    // Asks for what the gates of a tile read.
+    void fetch(const Tile &tile) const {
+        if (tile.i >= alive) {
+            return;
+        }
+        const int64_t row = canvas.plan.row[tile.i], frame = canvas.rows().frame(tile.i, step), all = canvas.positions;
+        const int64_t picture = (row * r.frames + frame) * all;
+        canvas.fetch(tile, g.saved + picture * values * canvas.units, values * canvas.units, values * canvas.units);
+        canvas.fetch(tile, g.y + picture * r.units, r.units, r.units);
+        canvas.fetch(tile, g.dy + row * g.dy_row + frame * g.dy_frame, r.units, r.units);
+        canvas.fetch(tile, carried + tile.i * all * canvas.units, canvas.units, r.units);
+        if (C::c >= 0 && step) {
+            const int64_t before = (row * r.frames + canvas.rows().frame(tile.i, step - 1)) * all;
+            canvas.fetch(tile, g.saved + (before * values + C::c) * canvas.units, values * canvas.units, r.units);
         }
     }
 
@@ -189,7 +207,7 @@ struct PicturesBackward {
             V z[kPlaces];
             both_ways<SpreadOutputs>(d[gate], z);
             for (int place = 0; place < kPlaces; ++place) {
-                store_first(to + place * canvas.at_once * outputs_apart + gate * r.units + u, z[place], n);
+                store_first(to + place * canvas.apart_places(outputs_apart) + gate * r.units + u, z[place], n);
             }
         }
     }
@@ -275,15 +293,15 @@ struct PicturesBackward {
         for (int64_t group = 0; group < groups(); ++group) {
             const int n = vectors(group);
             for (int place = 0; place < kPlaces; ++place) {
-                times_panel(mine.outputs + place * canvas.at_once * outputs_apart, outputs_apart, count, outputs,
-                            panels + panel(group) + place * outputs * n * L, n, mine.sums + place * canvas.at_once * kColumns);
+                times_panel(mine.outputs + place * canvas.apart_places(outputs_apart), outputs_apart, count, outputs,
+                            panels + panel(group) + place * outputs * n * L, n, mine.sums + place * canvas.apart_places(kColumns));
             }
             for (int t = 0; t < count; ++t) {
                 for (int j = 0; j < n; ++j) {
                     V p[kPlaces], d[kPlaces];
 #pragma GCC unroll 16
                     for (int place = 0; place < kPlaces; ++place) {
-                        p[place] = load(mine.sums + place * canvas.at_once * kColumns + (t * n + j) * L);
+                        p[place] = load(mine.sums + place * canvas.apart_places(kColumns) + (t * n + j) * L);
                     }
                     both_ways<CollectInputs>(p, d);
 #pragma GCC unroll 16

@@ -44,8 +44,8 @@ struct PicturesForward {
         own = scratch.take<Own>(canvas.parts);
         for (int part = 0; part < canvas.parts; ++part) {
             Own each;
-            each.inputs = scratch.take<Real>(kPlaces * canvas.at_once * canvas.apart);
-            each.sums = scratch.take<Real>(kPlaces * canvas.at_once * G * L);
+            each.inputs = scratch.take<Real>(kPlaces * canvas.apart_places(canvas.apart));
+            each.sums = scratch.take<Real>(kPlaces * canvas.apart_places(G * L));
             each.gates = scratch.take<Real>(G * canvas.units);
             if (scratch.real()) {
                 own[part] = each;
@@ -54,6 +54,10 @@ struct PicturesForward {
     }
 
     void work() {
+        if (out.saved) {
+            const int64_t values = convrnn::saved_values(r.cell, false) * canvas.units;
+            convrnn::in_large_pages(out.saved, static_cast<size_t>(r.rows * r.frames * canvas.positions * values) * sizeof(Real));
+        }
         canvas.fill();
         canvas.pad(bias, r.b, G);
         canvas.pad(b_h, r.b_h, 1);
@@ -106,7 +110,7 @@ struct PicturesForward {
     }
 
     void some(const Own &mine, int64_t first, int count) const {
-        const int64_t place_apart = canvas.at_once * canvas.apart, sums_apart = canvas.at_once * G * L;
+        const int64_t place_apart = canvas.apart_places(canvas.apart), sums_apart = canvas.apart_places(G * L);
         for (int t = 0; t < count; ++t) {
             canvas.spread_tile(canvas.tile(first + t), step, out.y, mine.inputs + t * canvas.apart, place_apart);
         }
@@ -129,7 +133,7 @@ struct PicturesForward {
             V m[kPlaces], y[4];
 #pragma GCC unroll 16
             for (int place = 0; place < kPlaces; ++place) {
-                m[place] = load(of_places + place * canvas.at_once * G * L + g * L);
+                m[place] = load(of_places + place * canvas.apart_places(G * L) + g * L);
             }
             both_ways<CollectOutputs>(m, y);
             for (int which = 0; which < 4; ++which) {

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "cells.h"
+#include "pages.h"
 #include "panels.h"
 #include "parallel.h"
 #include "pictures.h"
@@ -72,6 +73,10 @@ struct Canvas {
         }
     }
 
+    // From one place to the next, where each has so many numbers for all tiles in hand. By a cache line more than a power of two: the 16
+    // places of a tile would else share one set of the first level.
+    int64_t apart_places(int64_t numbers) const { return at_once * numbers + 16; }
+
     // Vectors of r.units numbers, each with zeros to the end of a register; all zeros where `from` is null.
     void pad(Real *to, const Real *from, int64_t vectors) const {
         for (int64_t i = 0; i < vectors; ++i) {
@@ -109,17 +114,17 @@ struct Canvas {
     }
 
     // The terms of the products of a tile at a step: those of x, then those of h.
-    void spread_tile(const Tile &t, int64_t step, const Real *y, Real *to, int64_t apart_places) const {
+    void spread_tile(const Tile &t, int64_t step, const Real *y, Real *to, int64_t place) const {
         const int64_t row = plan.row[t.i];
         const Rows order = rows();
         if (channels) {
-            spread_picture(t, r.x + row * r.x_row + order.frame(t.i, step) * r.x_frame, channels, channels, to, apart_places);
+            spread_picture(t, r.x + row * r.x_row + order.frame(t.i, step) * r.x_frame, channels, channels, to, place);
         }
         if (step) {
             const Real *h = y + (row * r.frames + order.frame(t.i, step - 1)) * positions * r.units;
-            spread_picture(t, h, r.units, r.units, to + channels, apart_places);
+            spread_picture(t, h, r.units, r.units, to + channels, place);
         } else {
-            spread_picture(t, r.state + row * positions * width, width, r.units, to + channels, apart_places);
+            spread_picture(t, r.state + row * positions * width, width, r.units, to + channels, place);
         }
     }
 
@@ -140,15 +145,25 @@ struct Canvas {
         return load_first(r.state + (row * positions + position) * width + u, n);
     }
 
+    // Asks for the numbers of a tile, `count` at each position: they lie apart, and the processor does not guess where.
+    void fetch(const Tile &t, const Real *picture, int64_t position_apart, int64_t count) const {
+        for (int which = 0; which < 4; ++which) {
+            const int64_t here = position(t, which);
+            for (int64_t u = 0; u < count && here >= 0; u += 64 / static_cast<int64_t>(sizeof(Real))) {
+                __builtin_prefetch(picture + here * position_apart + u);
+            }
+        }
+    }
+
  private:
-    void spread_picture(const Tile &t, const Real *picture, int64_t position_apart, int64_t count, Real *to, int64_t apart_places) const {
+    void spread_picture(const Tile &t, const Real *picture, int64_t position_apart, int64_t count, Real *to, int64_t place) const {
         const Real *at[kPlaces];
         for (int i = 0; i < kPlaces; ++i) {
             const int64_t y = t.y - 1 + i / 4, x = t.x - 1 + i % 4;
             const bool inside = y >= 0 && y < r.height && x >= 0 && x < r.width;
             at[i] = inside ? picture + (y * r.width + x) * position_apart : zeros;
         }
-        spread(at, count, to, apart_places);
+        spread(at, count, to, place);
     }
 };
 
@@ -161,6 +176,7 @@ bool run(Call &call) {
     if (!memory) {
         return false;
     }
+    convrnn::in_large_pages(memory, measure.used());
     Scratch scratch(static_cast<char *>(memory) + (64 - reinterpret_cast<uintptr_t>(memory) % 64) % 64);
     call.lay_out(scratch);
     call.work();
