@@ -1,7 +1,8 @@
 // The gradients of a recurrence over pictures. Step by step from the last to the first, all parts together: for some tiles at a time the
 // gradients before the gates' functions, spread over the places of the products; from these what each part adds to the gradients of the
-// weights, and the gradient of a tile's 4 x 4 inputs. Tiles overlap in their inputs: each leaves its 4 x 4, and who reads a position, one step
-// later, adds up the four that it is in. So no part waits for another within a step, and sums have one order.
+// weights, and the gradient of a tile's 4 x 4 inputs. Tiles overlap in their inputs. Within a strip they are added up at once; strips overlap by
+// two positions on each side: each leaves its four lines, and who reads a position, one step later, adds up those that it is in. So no part
+// waits for another within a step, and a sum has one order, which only the size of the pictures decides.
 #pragma once
 
 #include "pictures_shared.h"
@@ -37,13 +38,14 @@ struct PicturesBackward {
     const int64_t outputs = G * r.units, outputs_apart = padded(outputs);
     Real *panels = nullptr;              // [groups of columns][places][outputs][columns of the group]
     Real *carried = nullptr;             // [rows][positions][units]: of c, or of h past the products
-    Real *patches[2] = {};               // of the step in hand and of the one after it: [rows][tiles][4 x 4][columns]
+    Real *lines[2] = {};                 // of the step in hand and of the one after it: [rows][strips][4][2 wide + 2][columns]
     Own *own = nullptr;
     int64_t step = 0;
     int alive = 0;
 
     PicturesBackward(const Pictures<Real> &pictures, const PicturesBack<Real> &gradients) : r(pictures), g(gradients), canvas(pictures) {}
 
+    int64_t line() const { return (2 * canvas.wide + 2) * columns_apart; }
     int64_t groups() const { return (columns + kColumns - 1) / kColumns; }
     int64_t panel(int64_t group) const { return kPlaces * outputs * kColumns * group; }
     int vectors(int64_t group) const { return static_cast<int>((canvas.least(columns - group * kColumns, kColumns) + L - 1) / L); }
@@ -53,8 +55,8 @@ struct PicturesBackward {
         canvas.set_at_once(kPlaces * (canvas.apart + outputs_apart + kColumns) * static_cast<int64_t>(sizeof(Real)));
         panels = scratch.take<Real>(kPlaces * outputs * padded(columns));
         carried = scratch.take<Real>(r.rows * canvas.positions * canvas.units);
-        for (Real *&each : patches) {
-            each = scratch.take<Real>(r.rows * canvas.tiles() * kPlaces * columns_apart);
+        for (Real *&each : lines) {
+            each = scratch.take<Real>(r.rows * canvas.strips_of_picture() * 4 * line());
         }
         own = scratch.take<Own>(canvas.parts);
         for (int part = 0; part < canvas.parts; ++part) {
@@ -137,19 +139,16 @@ struct PicturesBackward {
 
     static void zero(Real *at, int64_t count) { std::memset(at, 0, static_cast<size_t>(count) * sizeof(Real)); }
 
-    // One part's tiles of a step.
     void back(int part) const {
-        const int64_t all = alive * canvas.tiles(), end = all * (part + 1) / canvas.parts;
-        for (int64_t first = all * part / canvas.parts; first < end; first += canvas.at_once) {
-            some(own[part], first, static_cast<int>(canvas.least(canvas.at_once, end - first)));
-        }
+        canvas.bunches(part, alive, [&](const Bunch &bunch) { some(own[part], bunch); });
     }
 
-    void some(const Own &mine, int64_t first, int count) const {
+    // One step of a bunch of tiles.
+    void some(const Own &mine, const Bunch &bunch) const {
         const int64_t inputs_place = canvas.apart_places(canvas.apart), outputs_place = canvas.apart_places(outputs_apart);
-        for (int t = 0; t < count; ++t) {
-            const Tile tile = canvas.tile(first + t);
-            fetch(canvas.tile(first + t + 1));
+        for (int t = 0; t < bunch.count; ++t) {
+            const Tile &tile = bunch.tile[t];
+            fetch(bunch.tile[t + 1 < bunch.count ? t + 1 : t]);
             for (int64_t u = 0; u < r.units; u += L) {
                 gates(mine, tile, mine.outputs + t * outputs_apart, u);
             }
@@ -158,24 +157,21 @@ struct PicturesBackward {
             }
         }
         if (of_weights) {
-            for (int t = 0; t < count; ++t) {
-                canvas.spread_tile(canvas.tile(first + t), step, g.y, mine.inputs + t * canvas.apart, inputs_place);
+            for (int t = 0; t < bunch.count; ++t) {
+                canvas.spread_tile(bunch.tile[t], step, g.y, mine.inputs + t * canvas.apart, inputs_place);
             }
             for (int place = 0; place < kPlaces; ++place) {
-                add_outer(mine.inputs + place * inputs_place, canvas.apart, mine.outputs + place * outputs_place, outputs_apart, count,
+                add_outer(mine.inputs + place * inputs_place, canvas.apart, mine.outputs + place * outputs_place, outputs_apart, bunch.count,
                           canvas.terms, outputs, mine.weights + place * canvas.apart * outputs_apart, outputs_apart);
             }
         }
         if (step || g.state || of_x) {
-            through_products(mine, first, count);
+            through_products(mine, bunch);
         }
     }
 
     // Asks for what the gates of a tile read.
     void fetch(const Tile &tile) const {
-        if (tile.i >= alive) {
-            return;
-        }
         const int64_t row = canvas.plan.row[tile.i], frame = canvas.rows().frame(tile.i, step), all = canvas.positions;
         const int64_t picture = (row * r.frames + frame) * all;
         canvas.fetch(tile, g.saved + picture * values * canvas.units, values * canvas.units, values * canvas.units);
@@ -185,6 +181,21 @@ struct PicturesBackward {
         if (C::c >= 0 && step) {
             const int64_t before = (row * r.frames + canvas.rows().frame(tile.i, step - 1)) * all;
             canvas.fetch(tile, g.saved + (before * values + C::c) * canvas.units, values * canvas.units, r.units);
+        }
+        fetch_lines(tile);
+    }
+
+    // Of the lines of strips those that all tiles read.
+    void fetch_lines(const Tile &tile) const {
+        const int64_t y = tile.y / 2, x = tile.x / 2, strip = x / canvas.wide, at = 2 * (x - strip * canvas.wide) + 1;
+        for (int number = 0; number < 4; ++number) {
+            const int64_t line_y = number == 0 ? y + 1 : number == 3 ? y - 1 : y;
+            if (line_y >= 0 && line_y < canvas.down) {
+                const Real *from = in_line(tile.i, line_y, strip, number, at);
+                for (int64_t k = 0; k < 2 * columns_apart; k += 64 / static_cast<int64_t>(sizeof(Real))) {
+                    __builtin_prefetch(from + k);
+                }
+            }
         }
     }
 
@@ -255,23 +266,34 @@ struct PicturesBackward {
 
     static CONVRNN_INLINE void add(Real *to, V v) { store(to, load(to) + v); }
 
-    // The gradient of a position's inputs one step later from `column` on: what the four tiles that see it have left.
+    // The gradient of a position's inputs one step later from `column` on: what the strips that see it have left, two lines of tiles at most
+    // and two strips of each.
     CONVRNN_INLINE V collected(const Tile &tile, int which, int64_t column, int n) const {
-        const Real *later = patches[(step + 1) % 2] + tile.i * canvas.tiles() * kPlaces * columns_apart + column;
-        const int64_t y = tile.y / 2, x = tile.x / 2, beside_y = which / 2 ? y + 1 : y - 1, beside_x = which % 2 ? x + 1 : x - 1;
-        V sum{};
-        for (int v = 0; v < 2; ++v) {
-            for (int h = 0; h < 2; ++h) {
-                const int64_t tile_y = v ? beside_y : y, tile_x = h ? beside_x : x;
-                if (tile_y < 0 || tile_y >= canvas.down || tile_x < 0 || tile_x >= canvas.across) {
-                    continue;
-                }
-                // In its own tile's 4 x 4 it is one of the inner ones, in those beside at an edge.
-                const int in_y = v ? (which / 2 ? 0 : 3) : which / 2 + 1, in_x = h ? (which % 2 ? 0 : 3) : which % 2 + 1;
-                sum += load_first(later + ((tile_y * canvas.across + tile_x) * kPlaces + in_y * 4 + in_x) * columns_apart, n);
+        const int64_t y = tile.y / 2, x = tile.x / 2, strip = x / canvas.wide, at = x - strip * canvas.wide;
+        const int inner = which / 2 + 1;
+        V sum = from_line(tile.i, y, strip, inner, 2 * at + which % 2 + 1, column, n);
+        const int64_t other = which / 2 ? y + 1 : y - 1, beside = which % 2 ? strip + 1 : strip - 1;
+        const bool border = which % 2 ? at + 1 == canvas.wide && beside < canvas.strips : !at && strip;
+        const int64_t at_beside = which % 2 ? 0 : 2 * canvas.wide + 1;
+        if (border) {
+            sum += from_line(tile.i, y, beside, inner, at_beside, column, n);
+        }
+        if (other >= 0 && other < canvas.down) {
+            sum += from_line(tile.i, other, strip, which / 2 ? 0 : 3, 2 * at + which % 2 + 1, column, n);
+            if (border) {
+                sum += from_line(tile.i, other, beside, which / 2 ? 0 : 3, at_beside, column, n);
             }
         }
         return sum;
+    }
+
+    CONVRNN_INLINE V from_line(int64_t i, int64_t y, int64_t strip, int number, int64_t at, int64_t column, int n) const {
+        return load_first(in_line(i, y, strip, number, at) + column, n);
+    }
+
+    CONVRNN_INLINE const Real *in_line(int64_t i, int64_t y, int64_t strip, int number, int64_t at) const {
+        const int64_t which = ((i * canvas.down + y) * canvas.strips + strip) * 4 + number;
+        return lines[(step + 1) % 2] + which * line() + at * columns_apart;
     }
 
     // The gradient of x at the frame of a step whose products are done.
@@ -287,47 +309,67 @@ struct PicturesBackward {
         }
     }
 
-    // From what the products see of the gates' gradients to those of each tile's 4 x 4 inputs.
-    void through_products(const Own &mine, int64_t first, int count) const {
-        Real *to = patches[step % 2] + first * kPlaces * columns_apart;
+    // From what the products see of the gates' gradients to those of the inputs.
+    void through_products(const Own &mine, const Bunch &bunch) const {
         for (int64_t group = 0; group < groups(); ++group) {
             const int n = vectors(group);
             for (int place = 0; place < kPlaces; ++place) {
-                times_panel(mine.outputs + place * canvas.apart_places(outputs_apart), outputs_apart, count, outputs,
+                times_panel(mine.outputs + place * canvas.apart_places(outputs_apart), outputs_apart, bunch.count, outputs,
                             panels + panel(group) + place * outputs * n * L, n, mine.sums + place * canvas.apart_places(kColumns));
             }
-            for (int t = 0; t < count; ++t) {
+            Real *to = lines[step % 2] + bunch.first_strip * 4 * line() + group * kColumns;
+            for (int first = 0, end; first < bunch.count; first = end, to += 4 * line()) {
+                end = end_of_strip(bunch, first);
                 for (int j = 0; j < n; ++j) {
-                    V p[kPlaces], d[kPlaces];
-#pragma GCC unroll 16
-                    for (int place = 0; place < kPlaces; ++place) {
-                        p[place] = load(mine.sums + place * canvas.apart_places(kColumns) + (t * n + j) * L);
-                    }
-                    both_ways<CollectInputs>(p, d);
-#pragma GCC unroll 16
-                    for (int i = 0; i < kPlaces; ++i) {
-                        store(to + (t * kPlaces + i) * columns_apart + group * kColumns + j * L, d[i]);
-                    }
+                    leave_lines(mine.sums + (first * n + j) * L, n * L, end - first, to + j * L);
                 }
             }
         }
     }
 
-    // Behind the first step: the gradients of the state that the rows began with, and of x at their first frame.
-    void finish(int part) const {
-        const int64_t all = canvas.rows().alive(0) * canvas.tiles();
-        for (int64_t number = all * part / canvas.parts; number < all * (part + 1) / canvas.parts; ++number) {
-            const Tile tile = canvas.tile(number);
-            if (of_x) {
-                give_x(tile, 0);
+    int end_of_strip(const Bunch &bunch, int first) const {
+        const Tile &tile = bunch.tile[first];
+        return first + static_cast<int>(canvas.least(canvas.wide, canvas.across - tile.x / 2));
+    }
+
+    // The four lines of a strip's inputs from its sums, `apart` from one tile to the next.
+    void leave_lines(const Real *sums, int64_t apart, int tiles, Real *to) const {
+        V carry[4][2] = {};
+        for (int t = 0; t < tiles; ++t, sums += apart, to += 2 * columns_apart) {
+            V p[kPlaces], d[kPlaces];
+#pragma GCC unroll 16
+            for (int place = 0; place < kPlaces; ++place) {
+                p[place] = load(sums + place * canvas.apart_places(kColumns));
             }
-            for (int which = 0; which < 4 && g.state; ++which) {
-                const int64_t position = canvas.position(tile, which);
-                if (position >= 0) {
-                    give_state(tile, which, position);
-                }
+            both_ways<CollectInputs>(p, d);
+#pragma GCC unroll 4
+            for (int y = 0; y < 4; ++y) {
+                store(to + y * line(), carry[y][0] + d[y * 4]);
+                store(to + y * line() + columns_apart, carry[y][1] + d[y * 4 + 1]);
+                carry[y][0] = d[y * 4 + 2], carry[y][1] = d[y * 4 + 3];
             }
         }
+        for (int y = 0; y < 4; ++y) {
+            store(to + y * line(), carry[y][0]);
+            store(to + y * line() + columns_apart, carry[y][1]);
+        }
+    }
+
+    // Behind the first step: the gradients of the state that the rows began with, and of x at their first frame.
+    void finish(int part) const {
+        canvas.bunches(part, canvas.rows().alive(0), [&](const Bunch &bunch) {
+            for (int t = 0; t < bunch.count; ++t) {
+                if (of_x) {
+                    give_x(bunch.tile[t], 0);
+                }
+                for (int which = 0; which < 4 && g.state; ++which) {
+                    const int64_t position = canvas.position(bunch.tile[t], which);
+                    if (position >= 0) {
+                        give_state(bunch.tile[t], which, position);
+                    }
+                }
+            }
+        });
     }
 
     void give_state(const Tile &tile, int which, int64_t position) const {

@@ -101,26 +101,24 @@ struct PicturesForward {
         }
     }
 
-    // One part's tiles of a step.
     void advance(int part) const {
-        const int64_t all = alive * canvas.tiles(), end = all * (part + 1) / canvas.parts;
-        for (int64_t first = all * part / canvas.parts; first < end; first += canvas.at_once) {
-            some(own[part], first, static_cast<int>(canvas.least(canvas.at_once, end - first)));
-        }
+        canvas.bunches(part, alive, [&](const Bunch &bunch) { some(own[part], bunch); });
     }
 
-    void some(const Own &mine, int64_t first, int count) const {
+    // One step of a bunch of tiles.
+    void some(const Own &mine, const Bunch &bunch) const {
         const int64_t place_apart = canvas.apart_places(canvas.apart), sums_apart = canvas.apart_places(G * L);
-        for (int t = 0; t < count; ++t) {
-            canvas.spread_tile(canvas.tile(first + t), step, out.y, mine.inputs + t * canvas.apart, place_apart);
+        for (int t = 0; t < bunch.count; ++t) {
+            canvas.spread_tile(bunch.tile[t], step, out.y, mine.inputs + t * canvas.apart, place_apart);
         }
         for (int64_t block = 0; block < blocks(); ++block) {
             for (int place = 0; place < kPlaces; ++place) {
                 const Real *weights = panels + (block * kPlaces + place) * panel();
-                times_panel(mine.inputs + place * place_apart, canvas.apart, count, canvas.terms, weights, G, mine.sums + place * sums_apart);
+                times_panel(mine.inputs + place * place_apart, canvas.apart, bunch.count, canvas.terms, weights, G,
+                            mine.sums + place * sums_apart);
             }
-            for (int t = 0; t < count; ++t) {
-                finish(mine, canvas.tile(first + t), mine.sums + t * G * L, block * L);
+            for (int t = 0; t < bunch.count; ++t) {
+                finish(mine, bunch.tile[t], mine.sums + t * G * L, block * L);
             }
         }
     }

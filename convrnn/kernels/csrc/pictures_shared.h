@@ -18,10 +18,19 @@ using convrnn::Pictures;
 using convrnn::Plan;
 using convrnn::Rows;
 
-// A tile of 2 x 2 positions from (y, x) on, `number` in its picture, of the row that is the i-th by falling length.
+constexpr int kStrip = 16, kMostAtOnce = 2 * kStrip;
+
+// A tile of 2 x 2 positions from (y, x) on, of the row that is the i-th by falling length.
 struct Tile {
     int i;
-    int64_t number, y, x;
+    int64_t y, x;
+};
+
+// Tiles that are worked on together, in whole strips.
+struct Bunch {
+    int64_t first_strip;  // of all rows
+    int count;
+    Tile tile[kMostAtOnce];
 };
 
 template <typename Real, typename C>
@@ -29,16 +38,17 @@ struct Canvas {
     static constexpr int L = kLanes<Real>, G = C::gates;
 
     const Pictures<Real> &r;
-    const int64_t down, across;                    // tiles
+    const int64_t down, across, strips, wide;      // tiles; strips of at most so many tiles in a line of tiles
     const int64_t positions, units, width;         // of a picture; padded; of the state
     const int64_t channels, terms, apart;          // of x if it is convolved here; of a product; from one tile's terms to the next
     int parts = 1;
-    int64_t at_once = 1;                           // tiles that a part has in hand
+    int64_t at_once = 1;                           // tiles that a part has in hand at most
     Plan plan;
     Real *zeros, *peep;
 
     explicit Canvas(const Pictures<Real> &pictures)
-        : r(pictures), down((r.height + 1) / 2), across((r.width + 1) / 2), positions(r.height * r.width), units(padded(r.units)),
+        : r(pictures), down((r.height + 1) / 2), across((r.width + 1) / 2), strips((across + kStrip - 1) / kStrip),
+          wide(strips ? (across + strips - 1) / strips : 0), positions(r.height * r.width), units(padded(r.units)),
           width(C::c >= 0 ? 2 * r.units : r.units), channels(r.w_x ? r.channels : 0), terms(channels + r.units), apart(padded(terms)) {
         // A part of a few tiles takes longer to share than to do.
         parts = static_cast<int>(least(r.threads, r.rows * tiles() / 16));
@@ -51,10 +61,10 @@ struct Canvas {
     int64_t tiles() const { return down * across; }
     Rows rows() const { return plan.rows(0, r.reverse); }
 
-    // As many tiles as have `bytes` each in the second level of cache, beside the weights.
+    // As many strips as have `bytes` a tile in the second level of cache, beside the weights.
     void set_at_once(int64_t bytes) {
-        at_once = least(32, 512 * 1024 / bytes);
-        at_once = at_once < 8 ? 8 : at_once;
+        const int64_t tiles_there = least(kMostAtOnce, 512 * 1024 / bytes);
+        at_once = tiles_there > wide ? tiles_there / wide * wide : wide;
     }
 
     void lay_out(Scratch &scratch) {
@@ -102,9 +112,23 @@ struct Canvas {
         }
     }
 
-    Tile tile(int64_t number) const {
-        const int64_t here = number % tiles();
-        return {static_cast<int>(number / tiles()), here, here / across * 2, here % across * 2};
+    int64_t strips_of_picture() const { return down * strips; }
+
+    // Calls each(bunch) for the strips of one part, of all those of the first `alive` rows.
+    template <typename Each>
+    void bunches(int part, int64_t alive, Each &&each) const {
+        const int64_t all = alive * strips_of_picture(), end = all * (part + 1) / parts, together = wide ? at_once / wide : 1;
+        for (int64_t first = all * part / parts; first < end; first += together) {
+            Bunch bunch;
+            bunch.first_strip = first, bunch.count = 0;
+            for (int64_t strip = first; strip < least(end, first + together); ++strip) {
+                const int64_t here = strip % strips_of_picture(), from = here % strips * wide;
+                for (int64_t x = from; x < least(across, from + wide); ++x) {
+                    bunch.tile[bunch.count++] = {static_cast<int>(strip / strips_of_picture()), here / strips * 2, x * 2};
+                }
+            }
+            each(bunch);
+        }
     }
 
     // A position of a tile, 0 to 3, that the picture has: its number there, else -1.
