@@ -1,9 +1,9 @@
 """Hand-written forward and backward of the recurrences: a loop over time, a product and a step each; a row pays for its own length only.
 
 What the operators of `dispatch.py` run where `compiled.py` does not serve: over space, where the product is a convolution (`pictures.py`
-takes the windows that it knows), and everything where there is no compiled module or no CPU. Rows are sorted by length once, so that the rows still alive at a frame are a prefix: no
-packing, no masks in the loop. Of the products only what must wait for the state is in the loop; the weights' gradient is one product over
-all frames. Knows no equation (`steps.py`).
+takes the windows that it knows), and everything where there is no compiled module or no CPU. Rows are sorted by length once, so that the
+rows still alive at a frame are a prefix: no packing, no masks in the loop. Of the products only what must wait for the state is in the
+loop; the weights' gradient is one product over all frames. Knows no equation (`steps.py`).
 
 Shapes: B rows, T frames, *space, H units, G = gates x H, K saved values a frame; time first inside.
 """

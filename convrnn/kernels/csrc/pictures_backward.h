@@ -17,14 +17,14 @@ struct PicturesBackward {
     static constexpr int L = kLanes<Real>, G = C::gates;
     static constexpr int kColumns = 3 * L;  // of inputs at a time
 
-    // What a part has for itself. The last four are sums over its tiles.
+    // What a part has for itself. From `weights` on sums over its tiles.
     struct Own {
         Real *inputs;   // [places][tiles at once][terms]
         Real *outputs;  // [places][tiles at once][gates x H]
         Real *sums;     // [places][tiles at once][columns]
         Real *weights;  // [places][terms][gates x H]
-        Real *bias;     // [gates][units]
-        Real *b_h;      // [units]
+        Real *bias;     // [gates, and the one inside the reset][units]
+        Real *of_bunch; // the same of the tiles in hand: one by one, small numbers would be added to a large sum
         Real *peep;     // as the peepholes
     };
 
@@ -45,6 +45,7 @@ struct PicturesBackward {
 
     PicturesBackward(const Pictures<Real> &pictures, const PicturesBack<Real> &gradients) : r(pictures), g(gradients), canvas(pictures) {}
 
+    int64_t biases() const { return (G + 1) * canvas.units; }
     int64_t line() const { return (2 * canvas.wide + 2) * columns_apart; }
     int64_t groups() const { return (columns + kColumns - 1) / kColumns; }
     int64_t panel(int64_t group) const { return kPlaces * outputs * kColumns * group; }
@@ -65,8 +66,8 @@ struct PicturesBackward {
             each.outputs = scratch.take<Real>(kPlaces * canvas.apart_places(outputs_apart));
             each.sums = scratch.take<Real>(kPlaces * canvas.apart_places(kColumns));
             each.weights = scratch.take<Real>(of_weights ? kPlaces * canvas.apart * outputs_apart : 0);
-            each.bias = scratch.take<Real>(G * canvas.units);
-            each.b_h = scratch.take<Real>(canvas.units);
+            each.bias = scratch.take<Real>(biases());
+            each.of_bunch = scratch.take<Real>(biases());
             each.peep = scratch.take<Real>(r.peep ? (G - 1) * canvas.positions * canvas.units : 0);
             if (scratch.real()) {
                 own[part] = each;
@@ -132,8 +133,7 @@ struct PicturesBackward {
         zero(mine.inputs, kPlaces * canvas.apart_places(canvas.apart));  // behind the terms of each tile there is nothing
         zero(mine.outputs, kPlaces * canvas.apart_places(outputs_apart));
         zero(mine.weights, of_weights ? kPlaces * canvas.apart * outputs_apart : 0);
-        zero(mine.bias, G * canvas.units);
-        zero(mine.b_h, canvas.units);
+        zero(mine.bias, biases());
         zero(mine.peep, r.peep ? (G - 1) * canvas.positions * canvas.units : 0);
     }
 
@@ -146,6 +146,7 @@ struct PicturesBackward {
     // One step of a bunch of tiles.
     void some(const Own &mine, const Bunch &bunch) const {
         const int64_t inputs_place = canvas.apart_places(canvas.apart), outputs_place = canvas.apart_places(outputs_apart);
+        zero(mine.of_bunch, biases());
         for (int t = 0; t < bunch.count; ++t) {
             const Tile &tile = bunch.tile[t];
             fetch(bunch.tile[t + 1 < bunch.count ? t + 1 : t]);
@@ -155,6 +156,9 @@ struct PicturesBackward {
             if (of_x && step + 1 < canvas.plan.length[canvas.plan.row[tile.i]]) {
                 give_x(tile, step + 1);
             }
+        }
+        for (int64_t u = 0; u < biases(); u += L) {
+            add(mine.bias + u, load(mine.of_bunch + u));
         }
         if (of_weights) {
             for (int t = 0; t < bunch.count; ++t) {
@@ -254,13 +258,13 @@ struct PicturesBackward {
         store(my_carried, C::c >= 0 ? a.dc : a.direct);
         for (int gate = 0; gate < G; ++gate) {
             const V by_x = load(slots + x_slot<C>(gate) * L);
-            add(mine.bias + gate * canvas.units + u, by_x);
+            add(mine.of_bunch + gate * canvas.units + u, by_x);
             if (g.x && !r.w_x) {
                 store_first(g.x + at * outputs + gate * r.units + u, by_x, n);
             }
         }
         if constexpr (C::slots > C::gates) {
-            add(mine.b_h + u, load(slots + (G - 1) * L));
+            add(mine.of_bunch + G * canvas.units + u, load(slots + (G - 1) * L));
         }
     }
 
@@ -405,20 +409,20 @@ struct PicturesBackward {
     }
 
     void add_up() const {
-        give_sum(g.b, &Own::bias, G);
-        give_sum(g.b_h, &Own::b_h, 1);
-        give_sum(g.peep, &Own::peep, (G - 1) * canvas.positions);
+        give_sum(g.b, &Own::bias, 0, G);
+        give_sum(g.b_h, &Own::bias, G, G + 1);
+        give_sum(g.peep, &Own::peep, 0, (G - 1) * canvas.positions);
     }
 
-    // Vectors of H numbers from all parts.
-    void give_sum(Real *to, Real *Own::*what, int64_t vectors_of_it) const {
-        for (int64_t i = 0; i < vectors_of_it && to; ++i) {
+    // The vectors [first, end) of H numbers each from all parts.
+    void give_sum(Real *to, Real *Own::*what, int64_t first, int64_t end) const {
+        for (int64_t i = first; i < end && to; ++i, to += r.units) {
             for (int64_t u = 0; u < r.units; ++u) {
                 Real sum = 0;
                 for (int part = 0; part < canvas.parts; ++part) {
                     sum += (own[part].*what)[i * canvas.units + u];
                 }
-                to[i * r.units + u] = sum;
+                to[u] = sum;
             }
         }
     }
