@@ -70,8 +70,8 @@ def _module() -> Any:
 
 
 def _seen(r: Recurrence) -> Recurrence:
-    """With the input's part of the gates ready-made where it is not of the window known, or where r stands between it and the state's."""
-    if r.w_x is not None and (r.w_x.shape[2:] != _WINDOW or r.cell == "gru"):
+    """With the input's part of the gates ready-made where its window is not the one known."""
+    if r.w_x is not None and r.w_x.shape[2:] != _WINDOW:
         r = r._replace(x=r.input_part(), w_x=None, b=None)
     dense = Recurrence._make(each.contiguous() if isinstance(each, Tensor) and each is not r.x else each for each in r)
     return dense._replace(x=_dense_frames(r.x))

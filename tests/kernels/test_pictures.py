@@ -125,10 +125,9 @@ def test_float32_is_as_exact_as_a_direct_convolution(cell: str) -> None:
         assert (a - b).abs().max() <= 2e-6 * size
 
 
-# Of the GRU the input's convolution is torch's, which promises no bits.
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_row_is_the_same_to_the_bit_alone_in_any_batch_and_in_chunks(cell: str) -> None:
-    r = made(cell, "a bunch and a bit", window=None if cell == "gru" else 3, dtype=torch.float32)._replace(lengths=None)
+    r = made(cell, "a bunch and a bit", dtype=torch.float32)._replace(lengths=None)
     with torch.no_grad():
         y, final = dispatch.recur(r)
         for b in range(2):
@@ -143,7 +142,7 @@ def test_a_row_is_the_same_to_the_bit_alone_in_any_batch_and_in_chunks(cell: str
 @pytest.mark.parametrize("cell", CELLS)
 def test_threads(cell: str, threads: int) -> None:
     """The same from run to run to the bit; outputs and the gradients of rows whatever the number of threads."""
-    r = made(cell, "a bunch and a bit", window=None if cell == "gru" else 3, dtype=torch.float32)
+    r = made(cell, "a bunch and a bit", dtype=torch.float32)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)

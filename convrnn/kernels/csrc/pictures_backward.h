@@ -20,9 +20,9 @@ struct PicturesBackward {
     // What a part has for itself. From `weights` on sums over its tiles.
     struct Own {
         Real *inputs;   // [places][tiles at once][terms]
-        Real *outputs;  // [places][tiles at once][gates x H]
+        Real *outputs;  // [places][tiles at once][slots x H]
         Real *sums;     // [places][tiles at once][columns]
-        Real *weights;  // [places][terms][gates x H]
+        Real *weights;  // [places][terms][slots x H]
         Real *bias;     // [gates, and the one inside the reset][units]
         Real *of_bunch; // the same of the tiles in hand: one by one, small numbers would be added to a large sum
         Real *peep;     // as the peepholes
@@ -35,7 +35,7 @@ struct PicturesBackward {
     const bool of_x = canvas.channels && g.x, of_weights = g.w_x || g.w_h;
     const int64_t skipped = of_x ? 0 : canvas.channels;                     // terms without a gradient
     const int64_t columns = canvas.terms - skipped, columns_apart = padded(columns);
-    const int64_t outputs = G * r.units, outputs_apart = padded(outputs);
+    const int64_t outputs = canvas.slots * r.units, outputs_apart = padded(outputs);
     Real *panels = nullptr;              // [groups of columns][places][outputs][columns of the group]
     Real *carried = nullptr;             // [rows][positions][units]: of c, or of h past the products
     Real *lines[2] = {};                 // of the step in hand and of the one after it: [rows][strips][4][2 wide + 2][columns]
@@ -99,10 +99,10 @@ struct PicturesBackward {
 
     void pack() const {
         std::memset(panels, 0, static_cast<size_t>(kPlaces * outputs * padded(columns)) * sizeof(Real));
-        canvas.weights([&](int gate, int64_t unit, int64_t k, const Real *each) {
+        canvas.weights([&](int slot, int64_t unit, int64_t k, const Real *each) {
             if (k >= skipped) {
                 const int64_t column = k - skipped, group = column / kColumns, wide = vectors(group) * L;
-                Real *to = panels + panel(group) + (gate * r.units + unit) * wide + column % kColumns;
+                Real *to = panels + panel(group) + (slot * r.units + unit) * wide + column % kColumns;
                 for (int place = 0; place < kPlaces; ++place) {
                     to[place * outputs * wide] = each[place];
                 }
@@ -206,23 +206,23 @@ struct PicturesBackward {
     // The gradients before the gates' functions of a tile, the units of one register, and from these what the products see.
     void gates(const Own &mine, const Tile &tile, Real *to, int64_t u) const {
         const int n = r.units - u < L ? static_cast<int>(r.units - u) : L;
-        V d[G][4] = {};
+        V d[C::slots][4] = {};
         for (int which = 0; which < 4; ++which) {
             const int64_t position = canvas.position(tile, which);
             if (position >= 0) {
                 Real slots[C::slots * L];
                 equations(mine, tile, which, position, u, n, slots);
-                for (int gate = 0; gate < G; ++gate) {
-                    d[gate][which] = load(slots + gate * L);
+                for (int slot = 0; slot < canvas.slots; ++slot) {
+                    d[slot][which] = load(slots + slot * L);
                 }
             }
         }
 #pragma GCC unroll 4
-        for (int gate = 0; gate < G; ++gate) {
+        for (int slot = 0; slot < canvas.slots; ++slot) {
             V z[kPlaces];
-            both_ways<SpreadOutputs>(d[gate], z);
+            both_ways<SpreadOutputs>(d[slot], z);
             for (int place = 0; place < kPlaces; ++place) {
-                store_first(to + place * canvas.apart_places(outputs_apart) + gate * r.units + u, z[place], n);
+                store_first(to + place * canvas.apart_places(outputs_apart) + slot * r.units + u, z[place], n);
             }
         }
     }
@@ -260,7 +260,7 @@ struct PicturesBackward {
             const V by_x = load(slots + x_slot<C>(gate) * L);
             add(mine.of_bunch + gate * canvas.units + u, by_x);
             if (g.x && !r.w_x) {
-                store_first(g.x + at * outputs + gate * r.units + u, by_x, n);
+                store_first(g.x + at * r.channels + gate * r.units + u, by_x, n);
             }
         }
         if constexpr (C::slots > C::gates) {
@@ -397,13 +397,17 @@ struct PicturesBackward {
             Real *to = k < canvas.channels ? g.w_x : g.w_h;
             const int64_t here = k < canvas.channels ? k : k - canvas.channels, of = k < canvas.channels ? canvas.channels : r.units;
             for (int64_t output = 0; output < outputs && to; ++output) {
+                const int slot = static_cast<int>(output / r.units);
+                if (!canvas.has(slot, k)) {
+                    continue;
+                }
                 Real sums[kPlaces] = {};
                 for (int place = 0; place < kPlaces; ++place) {
                     for (int p = 0; p < canvas.parts; ++p) {
                         sums[place] += own[p].weights[(place * canvas.apart + k) * outputs_apart + output];
                     }
                 }
-                both_ways<CollectWeights>(sums, to + (output * of + here) * 9);
+                both_ways<CollectWeights>(sums, to + ((canvas.gate(slot) * r.units + output % r.units) * of + here) * 9);
             }
         }
     }

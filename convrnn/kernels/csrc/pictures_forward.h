@@ -16,14 +16,14 @@ struct PicturesForward {
     // What a part has for itself.
     struct Own {
         Real *inputs;  // [places][tiles at once][terms]
-        Real *sums;    // [places][tiles at once][gates][lanes]
+        Real *sums;    // [places][tiles at once][slots][lanes]
         Real *gates;   // [gates][units]
     };
 
     const Pictures<Real> &r;
     const PicturesOut<Real> &out;
     Canvas<Real, C> canvas;
-    Real *panels = nullptr;  // [blocks of units][places][terms][gates][lanes]
+    Real *panels = nullptr;  // [blocks of units][places][terms][slots][lanes]
     Real *bias = nullptr, *b_h = nullptr, *c = nullptr;
     Own *own = nullptr;
     int64_t step = 0;
@@ -32,11 +32,12 @@ struct PicturesForward {
     PicturesForward(const Pictures<Real> &pictures, const PicturesOut<Real> &outputs) : r(pictures), out(outputs), canvas(pictures) {}
 
     int64_t blocks() const { return (r.units + L - 1) / L; }
-    int64_t panel() const { return canvas.terms * G * L; }
+    int64_t wide() const { return canvas.slots * L; }
+    int64_t panel() const { return canvas.terms * wide(); }
 
     void lay_out(Scratch &scratch) {
         canvas.lay_out(scratch);
-        canvas.set_at_once(kPlaces * (canvas.apart + G * L) * static_cast<int64_t>(sizeof(Real)));
+        canvas.set_at_once(kPlaces * (canvas.apart + wide()) * static_cast<int64_t>(sizeof(Real)));
         panels = scratch.take<Real>(blocks() * kPlaces * panel());
         bias = scratch.take<Real>(G * canvas.units);
         b_h = scratch.take<Real>(canvas.units);
@@ -45,7 +46,7 @@ struct PicturesForward {
         for (int part = 0; part < canvas.parts; ++part) {
             Own each;
             each.inputs = scratch.take<Real>(kPlaces * canvas.apart_places(canvas.apart));
-            each.sums = scratch.take<Real>(kPlaces * canvas.apart_places(G * L));
+            each.sums = scratch.take<Real>(kPlaces * canvas.apart_places(wide()));
             each.gates = scratch.take<Real>(G * canvas.units);
             if (scratch.real()) {
                 own[part] = each;
@@ -62,8 +63,8 @@ struct PicturesForward {
         canvas.pad(bias, r.b, G);
         canvas.pad(b_h, r.b_h, 1);
         std::memset(panels, 0, static_cast<size_t>(blocks() * kPlaces * panel()) * sizeof(Real));
-        canvas.weights([&](int gate, int64_t unit, int64_t k, const Real *values) {
-            Real *to = panels + unit / L * kPlaces * panel() + (k * G + gate) * L + unit % L;
+        canvas.weights([&](int slot, int64_t unit, int64_t k, const Real *values) {
+            Real *to = panels + unit / L * kPlaces * panel() + k * wide() + slot * L + unit % L;
             for (int place = 0; place < kPlaces; ++place) {
                 to[place * panel()] = values[place];
             }
@@ -107,31 +108,31 @@ struct PicturesForward {
 
     // One step of a bunch of tiles.
     void some(const Own &mine, const Bunch &bunch) const {
-        const int64_t place_apart = canvas.apart_places(canvas.apart), sums_apart = canvas.apart_places(G * L);
+        const int64_t place_apart = canvas.apart_places(canvas.apart), sums_apart = canvas.apart_places(wide());
         for (int t = 0; t < bunch.count; ++t) {
             canvas.spread_tile(bunch.tile[t], step, out.y, mine.inputs + t * canvas.apart, place_apart);
         }
         for (int64_t block = 0; block < blocks(); ++block) {
             for (int place = 0; place < kPlaces; ++place) {
                 const Real *weights = panels + (block * kPlaces + place) * panel();
-                times_panel(mine.inputs + place * place_apart, canvas.apart, bunch.count, canvas.terms, weights, G,
+                times_panel(mine.inputs + place * place_apart, canvas.apart, bunch.count, canvas.terms, weights, canvas.slots,
                             mine.sums + place * sums_apart);
             }
             for (int t = 0; t < bunch.count; ++t) {
-                finish(mine, bunch.tile[t], mine.sums + t * G * L, block * L);
+                finish(mine, bunch.tile[t], mine.sums + t * wide(), block * L);
             }
         }
     }
 
     // Gates and state of a tile, the units of one register.
     void finish(const Own &mine, const Tile &tile, const Real *of_places, int64_t u) const {
-        Real sums[4][G * L];
+        Real sums[4][C::slots * L];
 #pragma GCC unroll 4
-        for (int g = 0; g < G; ++g) {
+        for (int g = 0; g < canvas.slots; ++g) {
             V m[kPlaces], y[4];
 #pragma GCC unroll 16
             for (int place = 0; place < kPlaces; ++place) {
-                m[place] = load(of_places + place * canvas.apart_places(G * L) + g * L);
+                m[place] = load(of_places + place * canvas.apart_places(wide()) + g * L);
             }
             both_ways<CollectOutputs>(m, y);
             for (int which = 0; which < 4; ++which) {
@@ -153,7 +154,7 @@ struct PicturesForward {
         Real *my_c = C::c >= 0 ? c + (tile.i * all + position) * canvas.units + u : nullptr;
         Here<Real> a;
         a.sums = sums, a.sums_apart = L;
-        a.gates = r.w_x ? bias + u : ready_made(mine, row, frame, position, u, n), a.padded = canvas.units;
+        a.gates = r.w_x ? input_part(mine, sums, u) : ready_made(mine, row, frame, position, u, n), a.padded = canvas.units;
         a.h = V{}, a.c = my_c ? load(my_c) : V{};
         if constexpr (C::c < 0) {
             a.h = canvas.h_before(tile, step, out.y, position, u, n);
@@ -175,6 +176,18 @@ struct PicturesForward {
                 store_first(final + r.units, new_c, n);
             }
         }
+    }
+
+    // The input's part of the gates that is not in the sums: bias, and where r stands between, the sum of x.
+    CONVRNN_INLINE Real *input_part(const Own &mine, const Real *sums, int64_t u) const {
+        if constexpr (C::slots == G) {
+            return bias + u;
+        }
+        for (int g = 0; g < G; ++g) {
+            const V sum = g == G - 1 ? load(sums + G * L) : V{};
+            store(mine.gates + g * canvas.units, sum + load(bias + g * canvas.units + u));
+        }
+        return mine.gates;
     }
 
     // The input's part of the gates, bias included, at u.

@@ -41,6 +41,7 @@ struct Canvas {
     const int64_t down, across, strips, wide;      // tiles; strips of at most so many tiles in a line of tiles
     const int64_t positions, units, width;         // of a picture; padded; of the state
     const int64_t channels, terms, apart;          // of x if it is convolved here; of a product; from one tile's terms to the next
+    const int slots;                               // of the gates' sums that are kept apart: x and h of one gate where r stands between
     int parts = 1;
     int64_t at_once = 1;                           // tiles that a part has in hand at most
     Plan plan;
@@ -49,7 +50,8 @@ struct Canvas {
     explicit Canvas(const Pictures<Real> &pictures)
         : r(pictures), down((r.height + 1) / 2), across((r.width + 1) / 2), strips((across + kStrip - 1) / kStrip),
           wide(strips ? (across + strips - 1) / strips : 0), positions(r.height * r.width), units(padded(r.units)),
-          width(C::c >= 0 ? 2 * r.units : r.units), channels(r.w_x ? r.channels : 0), terms(channels + r.units), apart(padded(terms)) {
+          width(C::c >= 0 ? 2 * r.units : r.units), channels(r.w_x ? r.channels : 0), terms(channels + r.units), apart(padded(terms)),
+          slots(r.w_x ? C::slots : G) {
         // A part of a few tiles takes longer to share than to do.
         parts = static_cast<int>(least(r.threads, r.rows * tiles() / 16));
         parts = parts < 1 ? 1 : parts;
@@ -96,17 +98,25 @@ struct Canvas {
         }
     }
 
-    // Calls each(gate, unit, term, values) for the 16 values of every kernel.
+    // Whether a slot has a term: the last two may have those of h and those of x.
+    bool has(int slot, int64_t term) const { return slots == G || slot < G - 1 || (slot == G) == (term < channels); }
+
+    // The gate of a slot, in the order of the weights.
+    static int gate(int slot) { return slot < G ? slot : G - 1; }
+
+    // Calls each(slot, unit, term, values) for the 16 values of every kernel.
     template <typename Each>
     void weights(Each &&each) const {
-        for (int gate = 0; gate < G; ++gate) {
+        for (int slot = 0; slot < slots; ++slot) {
             for (int64_t unit = 0; unit < r.units; ++unit) {
-                const int64_t output = gate * r.units + unit;
+                const int64_t output = gate(slot) * r.units + unit;
                 for (int64_t k = 0; k < terms; ++k) {
                     const Real *w = k < channels ? r.w_x + (output * channels + k) * 9 : r.w_h + (output * r.units + k - channels) * 9;
                     Real values[kPlaces];
                     both_ways<SpreadWeights>(w, values);
-                    each(gate, unit, k, values);
+                    if (has(slot, k)) {
+                        each(slot, unit, k, values);
+                    }
                 }
             }
         }
