@@ -1,11 +1,11 @@
 // The gradients of a recurrence over pictures. Step by step from the last to the first, all parts together: for some tiles at a time the
 // gradients before the gates' functions, spread over the places of the products; from these what each part adds to the gradients of the
-// weights, and the gradient of a tile's 4 x 4 inputs. Tiles overlap in their inputs. Within a strip they are added up at once; strips overlap by
-// two positions on each side: each leaves its four lines, and who reads a position, one step later, adds up those that it is in. So no part
-// waits for another within a step, and a sum has one order, which only the size of the pictures decides.
+// weights, and the gradient of a tile's 4 x 4 inputs. Tiles overlap in their inputs: strips of tiles leave lines (pictures_lines.h), and who
+// reads a position, one step later, adds up those that it is in. So no part waits for another within a step, and a sum has one order, which
+// only the size of the pictures decides.
 #pragma once
 
-#include "pictures_shared.h"
+#include "pictures_lines.h"
 
 namespace {
 
@@ -38,7 +38,7 @@ struct PicturesBackward {
     const int64_t outputs = canvas.slots * r.units, outputs_apart = padded(outputs);
     Real *panels = nullptr;              // [groups of columns][places][outputs][columns of the group]
     Real *carried = nullptr;             // [rows][positions][units]: of c, or of h past the products
-    Real *lines[2] = {};                 // of the step in hand and of the one after it: [rows][strips][4][2 wide + 2][columns]
+    Lines<Real> lines[2];                // of the inputs at the step in hand and at the one after it
     Own *own = nullptr;
     int64_t step = 0;
     int alive = 0;
@@ -46,7 +46,7 @@ struct PicturesBackward {
     PicturesBackward(const Pictures<Real> &pictures, const PicturesBack<Real> &gradients) : r(pictures), g(gradients), canvas(pictures) {}
 
     int64_t biases() const { return (G + 1) * canvas.units; }
-    int64_t line() const { return (2 * canvas.wide + 2) * columns_apart; }
+    const Lines<Real> &later() const { return lines[(step + 1) % 2]; }
     int64_t groups() const { return (columns + kColumns - 1) / kColumns; }
     int64_t panel(int64_t group) const { return kPlaces * outputs * kColumns * group; }
     int vectors(int64_t group) const { return static_cast<int>((canvas.least(columns - group * kColumns, kColumns) + L - 1) / L); }
@@ -56,8 +56,9 @@ struct PicturesBackward {
         canvas.set_at_once(kPlaces * (canvas.apart + outputs_apart + kColumns) * static_cast<int64_t>(sizeof(Real)));
         panels = scratch.take<Real>(kPlaces * outputs * padded(columns));
         carried = scratch.take<Real>(r.rows * canvas.positions * canvas.units);
-        for (Real *&each : lines) {
-            each = scratch.take<Real>(r.rows * canvas.strips_of_picture() * 4 * line());
+        for (Lines<Real> &each : lines) {
+            each = {canvas.down, canvas.strips, canvas.wide, columns_apart, nullptr};
+            each.data = scratch.take<Real>(each.size(r.rows));
         }
         own = scratch.take<Own>(canvas.parts);
         for (int part = 0; part < canvas.parts; ++part) {
@@ -186,21 +187,7 @@ struct PicturesBackward {
             const int64_t before = (row * r.frames + canvas.rows().frame(tile.i, step - 1)) * all;
             canvas.fetch(tile, g.saved + (before * values + C::c) * canvas.units, values * canvas.units, r.units);
         }
-        fetch_lines(tile);
-    }
-
-    // Of the lines of strips those that all tiles read.
-    void fetch_lines(const Tile &tile) const {
-        const int64_t y = tile.y / 2, x = tile.x / 2, strip = x / canvas.wide, at = 2 * (x - strip * canvas.wide) + 1;
-        for (int number = 0; number < 4; ++number) {
-            const int64_t line_y = number == 0 ? y + 1 : number == 3 ? y - 1 : y;
-            if (line_y >= 0 && line_y < canvas.down) {
-                const Real *from = in_line(tile.i, line_y, strip, number, at);
-                for (int64_t k = 0; k < 2 * columns_apart; k += 64 / static_cast<int64_t>(sizeof(Real))) {
-                    __builtin_prefetch(from + k);
-                }
-            }
-        }
+        later().fetch(tile);
     }
 
     // The gradients before the gates' functions of a tile, the units of one register, and from these what the products see.
@@ -237,7 +224,7 @@ struct PicturesBackward {
         if (last) {
             a.dh += load_first(g.dfinal + (row * all + position) * canvas.width + u, n);
         } else {
-            a.dh += collected(tile, which, canvas.channels - skipped + u, n);
+            a.dh += later().collected(tile, which, canvas.channels - skipped + u, n);
             a.dh += C::c >= 0 ? V{} : load(my_carried);
         }
         a.dc = C::c >= 0 ? load(my_carried) : V{};
@@ -270,36 +257,6 @@ struct PicturesBackward {
 
     static CONVRNN_INLINE void add(Real *to, V v) { store(to, load(to) + v); }
 
-    // The gradient of a position's inputs one step later from `column` on: what the strips that see it have left, two lines of tiles at most
-    // and two strips of each.
-    CONVRNN_INLINE V collected(const Tile &tile, int which, int64_t column, int n) const {
-        const int64_t y = tile.y / 2, x = tile.x / 2, strip = x / canvas.wide, at = x - strip * canvas.wide;
-        const int inner = which / 2 + 1;
-        V sum = from_line(tile.i, y, strip, inner, 2 * at + which % 2 + 1, column, n);
-        const int64_t other = which / 2 ? y + 1 : y - 1, beside = which % 2 ? strip + 1 : strip - 1;
-        const bool border = which % 2 ? at + 1 == canvas.wide && beside < canvas.strips : !at && strip;
-        const int64_t at_beside = which % 2 ? 0 : 2 * canvas.wide + 1;
-        if (border) {
-            sum += from_line(tile.i, y, beside, inner, at_beside, column, n);
-        }
-        if (other >= 0 && other < canvas.down) {
-            sum += from_line(tile.i, other, strip, which / 2 ? 0 : 3, 2 * at + which % 2 + 1, column, n);
-            if (border) {
-                sum += from_line(tile.i, other, beside, which / 2 ? 0 : 3, at_beside, column, n);
-            }
-        }
-        return sum;
-    }
-
-    CONVRNN_INLINE V from_line(int64_t i, int64_t y, int64_t strip, int number, int64_t at, int64_t column, int n) const {
-        return load_first(in_line(i, y, strip, number, at) + column, n);
-    }
-
-    CONVRNN_INLINE const Real *in_line(int64_t i, int64_t y, int64_t strip, int number, int64_t at) const {
-        const int64_t which = ((i * canvas.down + y) * canvas.strips + strip) * 4 + number;
-        return lines[(step + 1) % 2] + which * line() + at * columns_apart;
-    }
-
     // The gradient of x at the frame of a step whose products are done.
     void give_x(const Tile &tile, int64_t of_step) const {
         const int64_t row = canvas.plan.row[tile.i], frame = canvas.rows().frame(tile.i, of_step);
@@ -308,7 +265,7 @@ struct PicturesBackward {
             const int64_t position = canvas.position(tile, which);
             for (int64_t u = 0; u < r.channels && position >= 0; u += L) {
                 const int n = static_cast<int>(canvas.least(L, r.channels - u));
-                store_first(picture + position * r.channels + u, collected(tile, which, u, n), n);
+                store_first(picture + position * r.channels + u, later().collected(tile, which, u, n), n);
             }
         }
     }
@@ -321,11 +278,13 @@ struct PicturesBackward {
                 times_panel(mine.outputs + place * canvas.apart_places(outputs_apart), outputs_apart, bunch.count, outputs,
                             panels + panel(group) + place * outputs * n * L, n, mine.sums + place * canvas.apart_places(kColumns));
             }
-            Real *to = lines[step % 2] + bunch.first_strip * 4 * line() + group * kColumns;
-            for (int first = 0, end; first < bunch.count; first = end, to += 4 * line()) {
+            const Lines<Real> &here = lines[step % 2];
+            int64_t strip = bunch.first_strip;
+            for (int first = 0, end; first < bunch.count; first = end, ++strip) {
                 end = end_of_strip(bunch, first);
                 for (int j = 0; j < n; ++j) {
-                    leave_lines(mine.sums + (first * n + j) * L, n * L, end - first, to + j * L);
+                    here.leave(mine.sums + (first * n + j) * L, n * L, canvas.apart_places(kColumns), end - first,
+                               here.of_strip(strip) + group * kColumns + j * L);
                 }
             }
         }
@@ -334,29 +293,6 @@ struct PicturesBackward {
     int end_of_strip(const Bunch &bunch, int first) const {
         const Tile &tile = bunch.tile[first];
         return first + static_cast<int>(canvas.least(canvas.wide, canvas.across - tile.x / 2));
-    }
-
-    // The four lines of a strip's inputs from its sums, `apart` from one tile to the next.
-    void leave_lines(const Real *sums, int64_t apart, int tiles, Real *to) const {
-        V carry[4][2] = {};
-        for (int t = 0; t < tiles; ++t, sums += apart, to += 2 * columns_apart) {
-            V p[kPlaces], d[kPlaces];
-#pragma GCC unroll 16
-            for (int place = 0; place < kPlaces; ++place) {
-                p[place] = load(sums + place * canvas.apart_places(kColumns));
-            }
-            both_ways<CollectInputs>(p, d);
-#pragma GCC unroll 4
-            for (int y = 0; y < 4; ++y) {
-                store(to + y * line(), carry[y][0] + d[y * 4]);
-                store(to + y * line() + columns_apart, carry[y][1] + d[y * 4 + 1]);
-                carry[y][0] = d[y * 4 + 2], carry[y][1] = d[y * 4 + 3];
-            }
-        }
-        for (int y = 0; y < 4; ++y) {
-            store(to + y * line(), carry[y][0]);
-            store(to + y * line() + columns_apart, carry[y][1]);
-        }
     }
 
     // Behind the first step: the gradients of the state that the rows began with, and of x at their first frame.
@@ -381,7 +317,7 @@ struct PicturesBackward {
         const Real *mine = carried + (tile.i * canvas.positions + position) * canvas.units;
         for (int64_t u = 0; u < r.units; u += L) {
             const int n = static_cast<int>(canvas.least(L, r.units - u));
-            V dh = collected(tile, which, canvas.channels - skipped + u, n);
+            V dh = later().collected(tile, which, canvas.channels - skipped + u, n);
             if constexpr (C::c >= 0) {
                 store_first(to + r.units + u, load(mine + u), n);
             } else {
