@@ -223,7 +223,7 @@ def _recur_backward(
     elif compiled.serves(r):
         (found,) = compiled.backward((r,), y, (saved,), dy, (dfinal,), (names,))
     elif loops.serves(r):
-        found = loops.backward(r, y, saved, dy, dfinal)
+        found = loops.backward(r, y, saved, dy, dfinal, names)
     else:
         found = _derived(r, dy, dfinal)
     return [found[name] for name in names]

@@ -1,9 +1,9 @@
 """Hand-written forward and backward of the recurrences: a loop over time, a product and a step each; a row pays for its own length only.
 
-What the operators of `dispatch.py` run where `compiled.py` does not serve: over space, where the product is a convolution, and everything
-where there is no compiled module or no CPU. Rows are sorted by length once, so that the rows still alive at a frame are a prefix: no
-packing, no masks in the loop. Of the products only what must wait for the state is in the loop; the weights' gradient is one product over
-all frames. Knows no equation (`steps.py`).
+What the operators of `dispatch.py` run where `compiled.py` does not serve: over space, where the product is a convolution (`pictures.py`
+takes the windows that it knows), and everything where there is no compiled module or no CPU. Rows are sorted by length once, so that the
+rows still alive at a frame are a prefix: no packing, no masks in the loop. Of the products only what must wait for the state is in the
+loop; the weights' gradient is one product over all frames. Knows no equation (`steps.py`).
 
 Shapes: B rows, T frames, *space, H units, G = gates x H, K saved values a frame; time first inside.
 """
@@ -13,9 +13,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from convrnn.kernels import pictures
+from convrnn.kernels.products import Product, input_gradients, product_of
 from convrnn.kernels.reference import Recurrence
 from convrnn.kernels.steps import TORCH, Fixed, Pair, Steps, TwoProducts, steps_of
 
@@ -38,72 +39,10 @@ def plan(batch: int, frames: int, lengths: Tensor | None, reverse: bool) -> Plan
     return Plan(rows, torch.argsort(rows), [(t, alive[t]) for t in times if alive[t]])
 
 
-class Matrix:
-    """h `[N, H]` to `[N, G]`."""
-
-    def __init__(self, w: Tensor) -> None:
-        self.w = w
-
-    def __call__(self, h: Tensor) -> Tensor:
-        return F.linear(h, self.w)
-
-    def back(self, d: Tensor) -> Tensor:
-        """The gradient of h."""
-        return d @ self.w
-
-    def gradient(self, d: Tensor, seen: Tensor) -> Tensor:
-        """The gradient of the weights, of many frames at once."""
-        return d.flatten(0, -2).t() @ seen.flatten(0, -2)
-
-
-class Convolution:
-    """h `[N, *space, H]` to `[N, *space, G]`, `same` padding. A line is a picture of one row: channels then lie last for both."""
-
-    def __init__(self, w: Tensor) -> None:
-        self.shape = w.shape
-        self.w = (w if w.dim() == 4 else w.unsqueeze(2)).contiguous(memory_format=torch.channels_last)
-        self.before = [(k - 1) // 2 for k in self.w.shape[2:]]
-        # An even window reads one position more behind than before.
-        self.behind = [0, 0, 0, 1 - self.w.shape[3] % 2, 0, 1 - self.w.shape[2] % 2]
-
-    def __call__(self, h: Tensor) -> Tensor:
-        return self._line(F.conv2d(self._picture(h), self.w, padding=self.before).movedim(1, -1))
-
-    def back(self, d: Tensor) -> Tensor:
-        """The gradient of h."""
-        picture = (d if len(self.shape) == 4 else d.unsqueeze(1)).movedim(-1, 1)
-        n, _, height, width = picture.shape
-        shape = n, self.w.shape[1], height + self.behind[5], width + self.behind[3]
-        # Of the input only the shape is read.
-        found = self._derive(picture, picture.new_empty(1).expand(shape), 0)
-        return self._line(found[:, :, :height, :width].movedim(1, -1))
-
-    def gradient(self, d: Tensor, seen: Tensor) -> Tensor:
-        """The gradient of the weights, of many frames at once."""
-        d = d.flatten(0, 1)
-        picture = (d if len(self.shape) == 4 else d.unsqueeze(1)).movedim(-1, 1)
-        return self._derive(picture, self._picture(seen.flatten(0, 1)), 1).reshape(self.shape).contiguous()
-
-    def _picture(self, h: Tensor) -> Tensor:
-        h = h if len(self.shape) == 4 else h.unsqueeze(1)
-        return (F.pad(h, self.behind) if any(self.behind) else h).movedim(-1, 1)
-
-    def _line(self, h: Tensor) -> Tensor:
-        return h if len(self.shape) == 4 else h.squeeze(1)
-
-    def _derive(self, d: Tensor, h: Tensor, which: int) -> Tensor:
-        mask = [which == 0, which == 1, False]
-        return torch.ops.aten.convolution_backward(d, h, self.w, None, [1, 1], self.before, [1, 1], False, [0, 0], 1, mask)[which]
-
-
-Product = Matrix | Convolution
-
-
 def _products(r: Recurrence, steps: Steps) -> tuple[Product, Product | None]:
     """That of the gates, and of a cell whose candidate sees r h a second one."""
-    kind = Matrix if r.w_h.dim() == 2 else Convolution
     of_first = steps.first * _units(r)
-    return kind(r.w_h[:of_first]), kind(r.w_h[of_first:]) if isinstance(steps, TwoProducts) else None
+    return product_of(r.w_h[:of_first]), product_of(r.w_h[of_first:]) if isinstance(steps, TwoProducts) else None
 
 
 def _units(r: Recurrence) -> int:
@@ -111,12 +50,14 @@ def _units(r: Recurrence) -> int:
 
 
 def serves(r: Recurrence) -> bool:
-    """Whether the loops here know this recurrence: a cell of theirs, a product, and peepholes at most."""
+    """Whether this recurrence is known here: a cell, a product, and peepholes at most."""
     return r.cell in TORCH and r.w_h.dim() >= 2 and r.proj is None and r.drop is None and r.zone is None
 
 
 def saved_shape(r: Recurrence) -> tuple[int, ...]:
     """Of what backward needs besides y."""
+    if pictures.serves(r):
+        return pictures.saved_shape(r)
     return r.x.shape[1], r.x.shape[0], *r.state.shape[1:-1], TORCH[r.cell].saved * _units(r)
 
 
@@ -131,6 +72,8 @@ def _fixed(r: Recurrence) -> Fixed:
 
 def forward(r: Recurrence, save: bool) -> tuple[Tensor, Tensor, Tensor]:
     """As `reference.recur`, and what backward needs (empty unless `save`), in the order of the plan."""
+    if pictures.serves(r):
+        return pictures.forward(r, save)
     steps, fixed, units = steps_of(r.cell, r.x), _fixed(r), _units(r)
     first, second = _products(r, steps)
     batch, frames = r.x.shape[:2]
@@ -155,8 +98,10 @@ def forward(r: Recurrence, save: bool) -> tuple[Tensor, Tensor, Tensor]:
     return _sorted(y_TB.transpose(0, 1), order.back).contiguous(), final, saved_TB
 
 
-def backward(r: Recurrence, y: Tensor, saved_TB: Tensor, dy: Tensor, dfinal: Tensor) -> dict[str, Tensor]:
-    """Gradients of every input of `forward` that is there, by name."""
+def backward(r: Recurrence, y: Tensor, saved_TB: Tensor, dy: Tensor, dfinal: Tensor, names: list[str]) -> dict[str, Tensor]:
+    """Gradients of the inputs named, and perhaps of others that are there."""
+    if pictures.serves(r):
+        return pictures.backward(r, y, saved_TB, dy, dfinal, names)
     steps, fixed, units = steps_of(r.cell, r.x), _fixed(r), _units(r)
     first, second = _products(r, steps)
     batch, frames = y.shape[:2]
@@ -191,16 +136,7 @@ def backward(r: Recurrence, y: Tensor, saved_TB: Tensor, dy: Tensor, dfinal: Ten
         found["peep"] = _peephole_gradient(r, dgates_TB, old_c_TB, saved_TB[..., -units:])
     if r.b_h is not None:
         found["b_h"] = _flat(dsums_TB)[:, 2 * units :].sum(0)
-    return found | _input_gradients(r, _sorted(dgates_TB.transpose(0, 1), order.back).contiguous())
-
-
-def _input_gradients(r: Recurrence, dgates: Tensor) -> dict[str, Tensor]:
-    found = {"x": dgates if r.w_x is None else dgates @ r.w_x}
-    if r.w_x is not None:
-        found["w_x"] = _flat(dgates).t() @ _flat(r.x)
-    if r.b is not None:
-        found["b"] = _flat(dgates).sum(0)
-    return found
+    return found | input_gradients(r, _sorted(dgates_TB.transpose(0, 1), order.back).contiguous())
 
 
 def _weight_gradient(first: Product, second: Product | None, dsums_TB: Tensor, old_TB: Tensor, saved_TB: Tensor) -> Tensor:

@@ -169,9 +169,9 @@ class Recurrence(NamedTuple):
 
     Attributes:
         cell: a name in `CELLS`.
-        x: `[B, T, C]`, or the input's part of the gates `[B, T, *space, G]` ready-made when `w_x` is None.
+        x: `[B, T, *space, C]`, or the input's part of the gates `[B, T, *space, G]` ready-made when `w_x` is None.
         lengths: int64 `[B]`; None: all rows are full.
-        w_x: `[G, C]` or None.
+        w_x: `[G, C]`; `[G, C, *kernel]`: a convolution over space; or None.
         w_h: see `Weights`.
         b: `[G]` or None.
         state: `[B, *space, K]`.
@@ -217,8 +217,12 @@ class Recurrence(NamedTuple):
 
     def input_part(self) -> Tensor:
         """The input's part of the gates, bias included, of all frames at once: `[B, T, *space, G]`."""
-        if self.w_x is not None:
+        if self.w_x is not None and self.w_x.dim() == 2:
             return F.linear(self.x, self.w_x, self.b)
+        if self.w_x is not None:
+            gates = product(self.x.flatten(0, 1), self.w_x)
+            gates = gates.reshape(*self.x.shape[:2], *gates.shape[1:])
+            return gates if self.b is None else gates + self.b
         return self.x if self.b is None else self.x + self.b
 
     def zone_at(self, t: int) -> Tensor | None:

@@ -1,7 +1,6 @@
 """ConvRNN, ConvLSTM, ConvGRU: recurrences whose products are convolutions over space, so that the state is a picture too. Knows no loop.
 
-The equations are those of RNN, LSTM and GRU, letter for letter (`kernels/reference.py`): only what W x and U h mean is another. The input's
-convolution is done for all frames at once; step by step only the state's.
+The equations are those of RNN, LSTM and GRU, letter for letter (`kernels/reference.py`): only what W x and U h mean is another.
 
 Shi et al. 2015, arXiv 1506.04214 (ConvLSTM); Ballas et al. 2016, arXiv 1511.06432 (ConvGRU).
 """
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 from convrnn.core.errors import ShapeError
 from convrnn.core.seq import Ids, Seq, Shape
 from convrnn.core.spec import fields_for_subclasses, register
-from convrnn.kernels.reference import product
 from convrnn.layers.base import Layer, dense
 from convrnn.layers.init import Init, fill
 from convrnn.layers.stacked import StackedLayer
@@ -85,8 +83,7 @@ class _ConvDirection(StepDirection):
 
     def input_part(self, x: Seq) -> InputPart:
         """See `StepDirection.input_part`: every frame is a picture of its own."""
-        gates = product(x.values.flatten(0, 1), self.w_x)
-        return InputPart(gates.reshape(*x.values.shape[:2], *gates.shape[1:]), None, self.b)
+        return InputPart(x.values, self.w_x, self.b)
 
 
 @register("conv_rnn")

@@ -15,5 +15,6 @@ void bind_scan(nanobind::module_ &m);
 void bind_steps(nanobind::module_ &m);
 void bind_windows(nanobind::module_ &m);
 void bind_lattice(nanobind::module_ &m);
+void bind_pictures(nanobind::module_ &m);
 
 }  // namespace convrnn

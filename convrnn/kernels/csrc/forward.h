@@ -2,7 +2,7 @@
 // steps as one product, then step by step the state's part, gates and state while the sums are at hand.
 #pragma once
 
-#include "memory.h"
+#include "pages.h"
 #include "shared.h"
 
 namespace {
