@@ -1,7 +1,8 @@
 """The linear recurrences in Triton, for CUDA tensors: csrc/scan.cpp and scan_cells.h once more. Knows no layer, no operator.
 
 A program has one row and a block of its channels, and goes along time with the state in registers: a plain loop, in the order of the
-recurrence. So a row's result depends neither on the batch nor on how the row was cut into chunks, and each number is read and written once.
+recurrence, that reads and writes each number once. So a row's result does not depend on the batch, and the row cut into chunks differs by
+no more than the rounding of the states handed on.
 As in C++ gates are float32 (float64 for float64 tensors), what goes on from frame to frame is float64, 1 - sigmoid(x) is sigmoid(-x), and
 for the gradient the gates are computed again.
 
