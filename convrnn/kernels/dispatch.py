@@ -1,9 +1,10 @@
 """The recurrences as registered operators: `convrnn::recur` and `convrnn::recur_backward`. Knows no layer.
 
 Flat fresh tensors in and out, never aliased, so that export, `torch.compile` and ONNX see one node whatever runs behind it: the compiled
-recurrences where they serve, else the hand-written loops, else the reference, run once more to derive it. Forward and backward are two
-operators joined by `register_autograd`; where nobody sees operators, `direct.py` goes past them. A second derivative raises and names
-`use("reference")`, the differentiable loop. Under autocast the operators run in float32: gates saturate in half precision.
+recurrences where they serve, cuDNN for CUDA tensors, else the hand-written loops, else the reference; the second and the last are run once
+more to derive them. Forward and backward are two operators joined by `register_autograd`; where nobody sees operators, `direct.py` goes
+past them, and cuDNN is recorded by autograd itself. A second derivative raises, the operators name `use("reference")`, the differentiable
+loop. Under autocast all run in float32: gates saturate in half precision.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from convrnn.core.errors import UsageError
-from convrnn.kernels import compiled, direct, loops, native, reference, scanned, session
+from convrnn.kernels import compiled, cudnn, direct, loops, native, reference, scanned, session
 from convrnn.kernels.reference import Recurrence
 
 Backend = Literal["fast", "reference", "onnx"]
@@ -72,8 +73,9 @@ def recur(r: Recurrence, every: int | None = None, clean: bool = True) -> tuple[
     save = _recorded(r)
     if chosen() == "fast" and save and every is not None and every < r.x.shape[1]:
         return _in_pieces(r, every, clean)
-    if _goes_directly(r):
-        y, final = direct.recur((r,), save)
+    found = _directly((r,), save)
+    if found is not None:
+        y, final = found
         return y, final
     r = r if clean or r.lengths is None else r._replace(x=_masked(r.x, r.lengths))
     match chosen():
@@ -93,8 +95,9 @@ def recur_both(forth: Recurrence, back: Recurrence, every: int | None = None, cl
     """
     save = _recorded(forth) or _recorded(back)
     whole = not save or every is None or every >= forth.x.shape[1]
-    if whole and _goes_directly(forth) and _goes_directly(back):
-        y, final, final_back = direct.recur((forth, back), save)
+    found = _directly((forth, back), save) if whole else None
+    if found is not None:
+        y, final, final_back = found
         return y, final, final_back
     (y, final), (y_back, final_back) = recur(forth, every, clean), recur(back, every, clean)
     return torch.cat([y, y_back], -1), final, final_back
@@ -106,9 +109,15 @@ def _masked(x: Tensor, lengths: Tensor) -> Tensor:
     return torch.where(valid.reshape(*valid.shape, *(1,) * (x.dim() - 2)), x, x.new_zeros(()))
 
 
-def _goes_directly(r: Recurrence) -> bool:
-    """Whether the compiled recurrences are called without an operator."""
-    return chosen() == "fast" and native.plain(r.x) and compiled.serves(r)
+def _directly(rs: tuple[Recurrence, ...], save: bool) -> tuple[Tensor, ...] | None:
+    """h, side by side, and the state of each from what is called without an operator; None: that serves not."""
+    if chosen() != "fast":
+        return None
+    if native.plain(rs[0].x) and all(map(compiled.serves, rs)):
+        return direct.recur(rs, save)
+    if native.unseen(rs[0].x) and cudnn.serves(rs):
+        return cudnn.recur(rs)
+    return None
 
 
 def _recorded(r: Recurrence) -> bool:
@@ -161,9 +170,9 @@ def _recur(
     if compiled.serves(r):
         done = compiled.forward((r,), save)
         return done.y, done.finals[0], done.saved[0]
-    if loops.serves(r):
+    if _looped(r):
         return loops.forward(r, save)
-    y, final = reference.recur(r)
+    y, final = _run(r)
     return y.contiguous(), final.clone(memory_format=torch.contiguous_format), x.new_empty(0)
 
 
@@ -189,7 +198,7 @@ def _recur_fake(
     kept: tuple[int, ...] = (0,)
     if compiled.serves(r):
         kept = compiled.saved_shape(r) if save else (0,)
-    elif loops.serves(r):
+    elif _looped(r):
         kept = loops.saved_shape(r) if save else (0,)
     y = x.new_empty(batch, frames, *state.shape[1:-1], r.width)
     return y, torch.empty_like(state, memory_format=torch.contiguous_format), x.new_empty(kept)
@@ -222,7 +231,7 @@ def _recur_backward(
         found = _derived(r, dy, dfinal)  # by the masks, which nothing in the package asks for
     elif compiled.serves(r):
         (found,) = compiled.backward((r,), y, (saved,), dy, (dfinal,), (names,))
-    elif loops.serves(r):
+    elif _looped(r):
         found = loops.backward(r, y, saved, dy, dfinal, names)
     else:
         found = _derived(r, dy, dfinal)
@@ -254,6 +263,16 @@ def _recur_backward_fake(
     return [getattr(r, name).new_empty(getattr(r, name).shape) for name in _named(wanted)]
 
 
+def _looped(r: Recurrence) -> bool:
+    """Whether the hand-written loops run what the compiled recurrences do not serve."""
+    return loops.serves(r) and not cudnn.serves((r,))
+
+
+def _run(r: Recurrence) -> tuple[Tensor, ...]:
+    """By cuDNN, else by the reference: what autograd derives."""
+    return cudnn.recur((r,)) if cudnn.serves((r,)) else reference.recur(r)
+
+
 def _named(wanted: Sequence[bool]) -> list[str]:
     """The inputs that a gradient is wanted for, in order."""
     return [name for name, each in zip(Recurrence._fields, wanted, strict=True) if each]
@@ -265,12 +284,12 @@ def _present(r: Recurrence) -> list[str]:
 
 
 def _derived(r: Recurrence, dy: Tensor, dfinal: Tensor) -> dict[str, Tensor]:
-    """The gradients of the reference, run once more and recorded."""
+    """The gradients of what `_run` runs, run once more and recorded."""
     names = _present(r)
     # Inside an operator autograd is switched off twice: the mode, and the dispatch key that records.
     with torch._C._SetExcludeDispatchKeyGuard(torch._C.DispatchKey.AutogradFunctionality, False), torch.enable_grad():
         leaves = [getattr(r, name).detach().requires_grad_() for name in names]
-        outputs = reference.recur(r._replace(**dict(zip(names, leaves, strict=True))))
+        outputs = _run(r._replace(**dict(zip(names, leaves, strict=True))))
         # Over no frames, y is a new tensor of nothing, without a history.
         known = [(output, given) for output, given in zip(outputs, (dy, dfinal), strict=True) if output.requires_grad]
         heads, tails = zip(*known, strict=True)

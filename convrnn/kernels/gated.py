@@ -2,8 +2,9 @@
 
 c_t = a_t c_{t-1} + b_t, with gates of the input alone. `CELLS` is the readable definition: what a cell reads of a frame (its operands), a
 and b made of it, and h read from c. `trace` runs that, by way of `linear_scan`. `convrnn::gated_scan` and `convrnn::gated_scan_backward`
-compute the same in one pass over the operands, on the CPU by csrc/scan_cells.h: the definition goes through memory a dozen times, and
-memory is what it waits for. For the gradient only the operands and c are kept: to compute gates again costs less than to fetch them.
+compute the same in one pass over the operands, on the CPU by csrc/scan_cells.h, on CUDA by scan_triton.py: the definition goes through
+memory a dozen times, and memory is what it waits for. For the gradient only the operands and c are kept: to compute gates again costs less
+than to fetch them.
 
 Where a gate is near 1, 1 - gate is computed as the sigmoid of the negative: in float32 the difference 1 - 0.999999 has one good digit, and
 ten thousand frames add it up.
@@ -22,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, sigmoid
 
 from convrnn.core.errors import UsageError
-from convrnn.kernels import dispatch, native, scan_compiled
+from convrnn.kernels import dispatch, native, scan_kernels
 from convrnn.kernels.scan import blockwise, blockwise_backward, linear_scan, only_valid
 
 Named = dict[str, Tensor]
@@ -115,8 +116,8 @@ def gated_scan(
     if dispatch.chosen() != "fast":
         named, final = trace(cell, gates, skip, lengths, state, reverse)
         return named["h"], final
-    if native.unwatched(gates) and scan_compiled.serves(gates, skip, lengths, state, CELLS[cell].operands):
-        h, _, final = scan_compiled.forward(cell, gates, skip, lengths, state, reverse, False)
+    if native.unwatched(gates):
+        h, _, final = _run(cell, gates, skip, lengths, state, reverse, False)
         return h, final
     save = torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in (gates, skip, state))
     h, _, final = _gated_scan(cell, gates, skip, lengths, state, reverse, save)
@@ -146,14 +147,8 @@ def _gated_scan(
     cell: str, gates: Tensor, skip: Tensor | None, lengths: Tensor | None, state: Tensor, reverse: bool, save: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     keep = save and CELLS[cell].read is not None
-    if scan_compiled.serves(gates, skip, lengths, state, CELLS[cell].operands):
-        h, memory, final = scan_compiled.forward(cell, gates, skip, lengths, state, reverse, keep)
-        return h, gates.new_empty(0) if memory is None else memory, final
-    gates, skip = only_valid(gates, lengths), None if skip is None else only_valid(skip, lengths)
-    a, b, named = _coefficients(cell, gates, skip, state.shape[-1])
-    c, final = blockwise(a, b, lengths, state, reverse)
-    read = CELLS[cell].read
-    return c if read is None else read(c, named), c if keep else gates.new_empty(0), final
+    h, memory, final = _run(cell, gates, skip, lengths, state, reverse, keep)
+    return h, gates.new_empty(0) if memory is None else memory, final
 
 
 @_gated_scan.register_fake
@@ -177,10 +172,9 @@ def _gated_scan_backward(
     dh: Tensor,
     dfinal: Tensor,
 ) -> list[Tensor]:
-    if scan_compiled.serves(gates, skip, lengths, state, CELLS[cell].operands):
-        found = scan_compiled.backward(cell, gates, skip, lengths, state, reverse, memory, dh, dfinal)
-    else:
-        found = _derived(cell, gates, skip, lengths, state, reverse, memory, dh, dfinal)
+    loops = scan_kernels.serving(gates, skip, lengths, state, CELLS[cell].operands)
+    run = _derived if loops is None else loops.backward
+    found = run(cell, gates, skip, lengths, state, reverse, memory, dh, dfinal)
     return [each for each in found if each is not None]
 
 
@@ -197,6 +191,20 @@ def _gated_scan_backward_fake(
     dfinal: Tensor,
 ) -> list[Tensor]:
     return [each.new_empty(each.shape) for each in (gates, skip, state) if each is not None]
+
+
+def _run(
+    cell: str, gates: Tensor, skip: Tensor | None, lengths: Tensor | None, state: Tensor, reverse: bool, keep: bool
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """`gated_scan` without a gradient, and c of every frame with `keep`. Fresh tensors."""
+    loops = scan_kernels.serving(gates, skip, lengths, state, CELLS[cell].operands)
+    if loops is not None:
+        return loops.forward(cell, gates, skip, lengths, state, reverse, keep)
+    gates, skip = only_valid(gates, lengths), None if skip is None else only_valid(skip, lengths)
+    a, b, named = _coefficients(cell, gates, skip, state.shape[-1])
+    c, final = blockwise(a, b, lengths, state, reverse)
+    read = CELLS[cell].read
+    return c if read is None else read(c, named), c if keep else None, final
 
 
 def _derived(

@@ -125,7 +125,12 @@ def unwatched(like: Tensor) -> bool:
 
 
 def plain(like: Tensor) -> bool:
-    """Whether tensors like this one are just that: no trace, transform, cast or mode that sees operators."""
+    """Whether tensors like this one are just that, and computed with as they are: `unseen`, and no autocast."""
+    return unseen(like) and not torch._C._is_any_autocast_enabled()
+
+
+def unseen(like: Tensor) -> bool:
+    """Whether no trace, transform or mode sees the operators that take tensors like this one."""
     # First, for dynamo knows it and not the others.
     if torch.compiler.is_compiling():
         return False
@@ -133,7 +138,6 @@ def plain(like: Tensor) -> bool:
         type(like) in (Tensor, nn.Parameter)
         and torch._C._get_tracing_state() is None
         and not torch._C._len_torch_dispatch_stack()
-        and not torch.is_autocast_enabled("cpu")
         and _functorch.peek_interpreter_stack() is None
     )
 

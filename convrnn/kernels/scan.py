@@ -2,10 +2,10 @@
 
 `convrnn::linear_scan` and `convrnn::linear_scan_backward` are two operators joined by `register_autograd`, as in `dispatch.py`; the
 gradient is such a recurrence too, in the other direction. On the CPU they are the plain loop, compiled (csrc/scan.cpp), which reads and
-writes each number once. Without a compiler and on CUDA they are blocks: a step takes h only times a number and plus a number, so frames
-need not wait for each other. Rows are cut into about sqrt(T) blocks, all blocks are run at once from zero, their ends are chained, and all
-are run again from where the one before ended (Blelloch 1990, "Prefix sums and their applications", with a block for a processor). That is
-3 sqrt(T) operations on many frames in place of T on one.
+writes each number once; on CUDA the same in Triton (scan_triton.py). Where neither is installed they are blocks: a step takes h only times
+a number and plus a number, so frames need not wait for each other. Rows are cut into about sqrt(T) blocks, all blocks are run at once from
+zero, their ends are chained, and all are run again from where the one before ended (Blelloch 1990, "Prefix sums and their applications",
+with a block for a processor). That is 3 sqrt(T) operations on many frames in place of T on one.
 
 Only products and sums: no quotient of running products (which is 0 / 0 after a closed gate) and no sum of logarithms (which is infinite
 there). For a in [-1, 1] no number in it is larger than those of the plain loop, at any T.
@@ -24,7 +24,7 @@ from torch import Tensor
 from torch._higher_order_ops.scan import scan
 
 from convrnn.core.errors import UsageError
-from convrnn.kernels import dispatch, native, scan_compiled
+from convrnn.kernels import dispatch, native, scan_kernels
 
 _ONE_BLOCK = 64
 """Up to here a row is one block: a chunk of a stream costs one pass."""
@@ -46,9 +46,7 @@ def linear_scan(a: Tensor, b: Tensor, lengths: Tensor | None, state: Tensor, rev
         case "onnx":
             return linear_scan_scanned(a, b, lengths, state, reverse)
         case _:
-            if native.unwatched(a) and scan_compiled.serves(a, b, lengths, state, 2):
-                return _compiled(a, b, lengths, state, reverse)
-            return _linear_scan(a, b, lengths, state, reverse)
+            return (_run if native.unwatched(a) else _linear_scan)(a, b, lengths, state, reverse)
 
 
 def linear_scan_reference(a: Tensor, b: Tensor, lengths: Tensor | None, state: Tensor, reverse: bool = False) -> tuple[Tensor, Tensor]:
@@ -93,9 +91,7 @@ def linear_scan_scanned(a: Tensor, b: Tensor, lengths: Tensor | None, state: Ten
 
 @torch.library.custom_op("convrnn::linear_scan", mutates_args=())
 def _linear_scan(a: Tensor, b: Tensor, lengths: Tensor | None, state: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
-    if scan_compiled.serves(a, b, lengths, state, 2):
-        return _compiled(a, b, lengths, state, reverse)
-    return blockwise(a, b, lengths, state, reverse)
+    return _run(a, b, lengths, state, reverse)
 
 
 @_linear_scan.register_fake
@@ -107,12 +103,13 @@ def _linear_scan_fake(a: Tensor, b: Tensor, lengths: Tensor | None, state: Tenso
 def _linear_scan_backward(
     a: Tensor, lengths: Tensor | None, state: Tensor, reverse: bool, h: Tensor, dh: Tensor, dfinal: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    if scan_compiled.serves(a, dh, lengths, state, 2):
-        # Of b only the place where its gradient goes matters: a stands in for it.
-        da, db, dstate = scan_compiled.backward("linear", a, a, lengths, state, reverse, h, dh, dfinal)
-        assert db is not None
-        return da, db, dstate
-    return blockwise_backward(a, lengths, state, reverse, h, dh, dfinal)
+    loops = scan_kernels.serving(a, dh, lengths, state, 2)
+    if loops is None:
+        return blockwise_backward(a, lengths, state, reverse, h, dh, dfinal)
+    # Of b only the place where its gradient goes matters: a stands in for it.
+    da, db, dstate = loops.backward("linear", a, a, lengths, state, reverse, h, dh, dfinal)
+    assert db is not None
+    return da, db, dstate
 
 
 @_linear_scan_backward.register_fake
@@ -148,8 +145,12 @@ _linear_scan.register_autocast("cuda", torch.float32)
 # ---- what they run
 
 
-def _compiled(a: Tensor, b: Tensor, lengths: Tensor | None, state: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
-    h, _, final = scan_compiled.forward("linear", a, b, lengths, state, reverse, False)
+def _run(a: Tensor, b: Tensor, lengths: Tensor | None, state: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
+    """`linear_scan` without a gradient. Fresh tensors."""
+    loops = scan_kernels.serving(a, b, lengths, state, 2)
+    if loops is None:
+        return blockwise(a, b, lengths, state, reverse)
+    h, _, final = loops.forward("linear", a, b, lengths, state, reverse, False)
     return h, final
 
 

@@ -1,4 +1,4 @@
-"""The compiled linear recurrences (csrc/scan.cpp) for tensors: what they serve, and the call by address. Knows no equation.
+"""The compiled linear recurrences (csrc/scan.cpp) for tensors: the call by address. Knows no equation, nor whom it serves.
 
 A cell is named; what it reads of a frame, its operands, stand side by side in `gates`, the last of them perhaps in a tensor of its own,
 `apart`: of `linear`, a and b.
@@ -14,20 +14,6 @@ from torch import Tensor
 from convrnn.kernels import native
 
 _WIDE = {torch.float32: False, torch.float64: True}
-
-
-def serves(gates: Tensor, apart: Tensor | None, lengths: Tensor | None, state: Tensor, operands: int) -> bool:
-    """Whether the compiled loops take these: they are installed, all is on the CPU, of one dtype, and of these very shapes."""
-    dtype = gates.dtype
-    if gates.dim() != 3 or dtype not in _WIDE or not gates.is_cpu:
-        return False
-    batch, frames, width = gates.shape
-    units = state.shape[-1]
-    if state.shape != (batch, units) or state.dtype != dtype or width != (operands - (apart is not None)) * units:
-        return False
-    if apart is not None and (apart.shape != (batch, frames, units) or apart.dtype != dtype):
-        return False
-    return (lengths is None or lengths.shape == (batch,)) and native.available()
 
 
 def forward(
