@@ -120,6 +120,8 @@ def gated_scan(
         h, _, final = _run(cell, gates, skip, lengths, state, reverse, False)
         return h, final
     save = torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in (gates, skip, state))
+    if save and native.plain(gates) and scan_kernels.serving(gates, skip, lengths, state, CELLS[cell].operands) is not None:
+        return _Direct.apply(cell, gates, skip, lengths, state, reverse)
     h, _, final = _gated_scan(cell, gates, skip, lengths, state, reverse, save)
     return h, final
 
@@ -172,10 +174,7 @@ def _gated_scan_backward(
     dh: Tensor,
     dfinal: Tensor,
 ) -> list[Tensor]:
-    loops = scan_kernels.serving(gates, skip, lengths, state, CELLS[cell].operands)
-    run = _derived if loops is None else loops.backward
-    found = run(cell, gates, skip, lengths, state, reverse, memory, dh, dfinal)
-    return [each for each in found if each is not None]
+    return _back(cell, gates, skip, lengths, state, reverse, memory, dh, dfinal)
 
 
 @_gated_scan_backward.register_fake
@@ -205,6 +204,24 @@ def _run(
     c, final = blockwise(a, b, lengths, state, reverse)
     read = CELLS[cell].read
     return c if read is None else read(c, named), c if keep else None, final
+
+
+def _back(
+    cell: str,
+    gates: Tensor,
+    skip: Tensor | None,
+    lengths: Tensor | None,
+    state: Tensor,
+    reverse: bool,
+    memory: Tensor,
+    dh: Tensor,
+    dfinal: Tensor,
+) -> list[Tensor]:
+    """The gradients of `gates`, `skip` where there is one, and `state`."""
+    loops = scan_kernels.serving(gates, skip, lengths, state, CELLS[cell].operands)
+    run = _derived if loops is None else loops.backward
+    found = run(cell, gates, skip, lengths, state, reverse, memory, dh, dfinal)
+    return [each for each in found if each is not None]
 
 
 def _derived(
@@ -242,12 +259,32 @@ def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, 
     ctx.cell, ctx.reverse = cell, reverse
 
 
-def _backward(ctx: Any, dh: Tensor | None, dmemory: Tensor | None, dfinal: Tensor | None) -> tuple[Any, ...]:
+def _backward(
+    ctx: Any, dh: Tensor | None, dmemory: Tensor | None, dfinal: Tensor | None, run: Callable[..., list[Tensor]] = _gated_scan_backward
+) -> tuple[Any, ...]:
     gates, skip, lengths, state, memory = ctx.saved_tensors
     dh = torch.zeros_like(memory) if dh is None else dh
     dfinal = torch.zeros_like(state) if dfinal is None else dfinal
-    dgates, *dskip, dstate = _gated_scan_backward(ctx.cell, gates, skip, lengths, state, ctx.reverse, memory, dh, dfinal)
+    dgates, *dskip, dstate = run(ctx.cell, gates, skip, lengths, state, ctx.reverse, memory, dh, dfinal)
     return None, dgates, dskip[0] if dskip else None, None, dstate, None, None
+
+
+class _Direct(torch.autograd.Function):
+    """`gated_scan` without its operator, whose dispatch takes as long as a short scan: for where nobody sees operators."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, cell: str, gates: Tensor, skip: Tensor | None, lengths: Tensor | None, state: Tensor, reverse: bool
+    ) -> tuple[Tensor, Tensor]:
+        h, memory, final = _run(cell, gates, skip, lengths, state, reverse, CELLS[cell].read is not None)
+        _keep_for_backward(ctx, (cell, gates, skip, lengths, state, reverse, True), (h, h if memory is None else memory, final))
+        return h, final
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
+        dh, dfinal = gradients
+        # Who derives once more is refused by the operator.
+        return _backward(ctx, dh, None, dfinal, _gated_scan_backward if torch.is_grad_enabled() else _back)[:-1]
 
 
 def _no_second_derivative(ctx: Any, *gradients: Tensor | None) -> None:

@@ -49,6 +49,9 @@ class Grid(NamedTuple):
         return (self.taps - 1) * self.dilation + 1
 
 
+_FRAME = Grid(1, 1, 1, 0, True)
+
+
 def serves(x: Tensor, lengths: Tensor | None, *weights: Tensor | None) -> bool:
     """Whether the compiled loops take these, and nothing looks on that would miss torch's operators."""
     if not native.plain(x) or x.dim() != 3 or not x.is_cpu or x.dtype not in (torch.float32, torch.float64):
@@ -71,6 +74,11 @@ def conv(x: Tensor, lengths: Tensor | None, weight: Tensor, bias: Tensor | None,
         grid: where the windows lie.
     """
     return _Conv.apply(x, lengths, weight, bias, grid)
+
+
+def linear(x: Tensor, lengths: Tensor | None, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """W x + b of every frame, `[B, T, C]` to `[B, T, F]`: `conv` with windows of one frame, and weights `[F, C]`."""
+    return conv(x, lengths, weight[..., None], bias, _FRAME)
 
 
 def pool(x: Tensor, lengths: Tensor | None, maximum: bool, grid: Grid) -> Tensor:

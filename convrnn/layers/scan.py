@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from convrnn.core.seq import Ids, Seq, Shape, State
+from convrnn.core.seq import Ids, Seq, Shape, State, tidy
 from convrnn.core.spec import fields_for_subclasses, register
-from convrnn.kernels import dispatch, gated
+from convrnn.kernels import dispatch, gated, windows
 from convrnn.kernels.scan import linear_scan
 from convrnn.layers.base import Last, Layer, flat
 from convrnn.layers.conv import Conv
@@ -137,7 +137,8 @@ class GatedDirection(StateDirection):
 
     @abstractmethod
     def products(self, x: Seq, rest: tuple[Any, ...], last: Last) -> Products:
-        """The operands of every frame, in float32 at least; `x` is zero beyond the lengths, what is given there does not matter."""
+        """The operands of every frame, in float32 at least; what is given beyond the lengths does not matter. `x` is zero there unless the
+        direction `masks`."""
 
     def forward(self, x: Seq, state: tuple[Any, ...], last: Last) -> tuple[Named, tuple[Any, ...]]:
         """See `Direction.forward`; values other than h by the reference only."""
@@ -160,8 +161,15 @@ class _Gates(nn.Module):
         self.bias = nn.Parameter(torch.zeros(gates * spec.features))
         fill(self.weight, spec.init, gates)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return precise(F.linear(x, self.weight, self.bias))
+    def forward(self, x: Seq) -> Tensor:
+        return weighted(x, self.weight, self.bias)
+
+
+def weighted(x: Seq, weight: Tensor, bias: Tensor) -> Tensor:
+    """W x + b of every valid frame, in float32 at least: nothing beyond the lengths is read, anything is given there."""
+    if not x.clean and x.lengths is not None and windows.serves(x.values, x.lengths, weight, bias):
+        return windows.linear(x.values, x.lengths, weight, bias)
+    return precise(F.linear(tidy(x).values, weight, bias))
 
 
 def precise(gates: Tensor) -> Tensor:
@@ -274,6 +282,8 @@ class SRU(LinearRecurrence):
 class _SRU(GatedDirection):
     """Weights in the order u f r, and s where there is a projection; biases f r."""
 
+    masks = True
+
     def __init__(self, spec: SRU, channels: int, reverse: bool) -> None:
         super().__init__(spec, reverse, f"sru_{spec.nonlinearity}")
         self.blocks = 3 if channels == spec.features else 4
@@ -285,7 +295,7 @@ class _SRU(GatedDirection):
 
     def products(self, x: Seq, rest: tuple[Any, ...], last: Last) -> Products:
         bias = F.pad(self.bias, (self.units, (self.blocks - 3) * self.units))
-        return Products(precise(F.linear(x.values, self.weight, bias)), precise(x.values) if self.blocks == 3 else None)
+        return Products(weighted(x, self.weight, bias), precise(x.values) if self.blocks == 3 else None)
 
 
 Candidate = Literal["linear", "g"]
@@ -320,12 +330,14 @@ class MinGRU(LinearRecurrence):
 class _MinGRU(GatedDirection):
     """Weights in the order z n."""
 
+    masks = True
+
     def __init__(self, spec: MinGRU, channels: int, reverse: bool) -> None:
         super().__init__(spec, reverse, "min_gru" if spec.candidate == "linear" else "min_gru_g")
         self.gates = _Gates(spec, 2, channels)
 
     def products(self, x: Seq, rest: tuple[Any, ...], last: Last) -> Products:
-        return Products(self.gates(x.values))
+        return Products(self.gates(x))
 
 
 @register("min_lstm")
@@ -358,6 +370,8 @@ class MinLSTM(LinearRecurrence):
 class _MinLSTM(GatedDirection):
     """Weights in the order f i n."""
 
+    masks = True
+
     def __init__(self, spec: MinLSTM, channels: int, reverse: bool) -> None:
         super().__init__(spec, reverse, "min_lstm" if spec.candidate == "linear" else "min_lstm_g")
         self.gates = _Gates(spec, 3, channels)
@@ -365,4 +379,4 @@ class _MinLSTM(GatedDirection):
             self.gates.bias[: spec.features] = spec.forget_bias
 
     def products(self, x: Seq, rest: tuple[Any, ...], last: Last) -> Products:
-        return Products(self.gates(x.values))
+        return Products(self.gates(x))
