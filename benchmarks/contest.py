@@ -33,6 +33,7 @@ class Bout(NamedTuple):
         difference: the largest that was found between the two, of the largest number.
         amount: operations or bytes of the work, where it is held against limits.
         limits: of the machine, timed in the same turns.
+        pause: seconds of rest before each turn.
     """
 
     ours: Call
@@ -40,6 +41,7 @@ class Bout(NamedTuple):
     difference: float | None = None
     amount: float | None = None
     limits: Sequence[Limit] = ()
+    pause: float = 0.0
 
 
 class Case(NamedTuple):
@@ -97,7 +99,7 @@ def hold(case: Case, pairs: int) -> dict[str, Any]:
     """
     before, bout = load(), case.begin()
     calls = {"ours": bout.ours, **({} if bout.theirs is None else {"theirs": bout.theirs})}
-    taken = by_turns({**calls, **{limit.name: limit.call for limit in bout.limits}}, pairs)
+    taken = by_turns({**calls, **{limit.name: limit.call for limit in bout.limits}}, pairs, pause=bout.pause)
     seconds = median(taken["ours"])
     record: dict[str, Any] = {key: value for key, value in case._asdict().items() if key != "begin"}
     record |= {"pairs": pairs, "ours_ms": 1e3 * seconds, "load": [before, load()]}

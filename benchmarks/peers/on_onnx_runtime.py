@@ -23,6 +23,10 @@ Array = np.ndarray[Any, Any]
 _OPERATOR = {"gru": "GRU", "gru-before": "GRU", "lstm": "LSTM", "rnn": "RNN"}
 _ORDER = {"gru": (1, 0, 2), "gru-before": (1, 0, 2), "lstm": (0, 3, 1, 2), "rnn": (0,)}
 
+REST = 0.1
+"""Seconds before each turn beside ONNX Runtime. Its threads spin for tens of milliseconds after a call: without it, ours took twice as
+long beside it as alone, and it took longer too."""
+
 
 class Whole:
     """The answers of one layer over whole rows; lengths None: all rows are full, and the graph is not told any."""

@@ -51,7 +51,7 @@ def _onnx_runtime(cell: str, sizes: Sizes, directions: int, ragged: bool) -> Cal
         x = values_of(*sizes[:3])
         theirs = on_onnx_runtime.Whole(cell, net, x, lengths if ragged else None)
         theirs.call()
-        return Bout(steps.inference(steps.ours(net), x, lengths), theirs.call, _alike(net, theirs, x, lengths))
+        return Bout(steps.inference(steps.ours(net), x, lengths), theirs.call, _alike(net, theirs, x, lengths), pause=on_onnx_runtime.REST)
 
     return begin
 

@@ -15,7 +15,7 @@ SETTLED = 0.1
 """Seconds of a call that a disturbance of some milliseconds at its beginning does not matter to."""
 
 
-def by_turns(rivals: Mapping[str, Call], rounds: int, turn: float = 0.005) -> dict[str, list[float]]:
+def by_turns(rivals: Mapping[str, Call], rounds: int, turn: float = 0.005, pause: float = 0.0) -> dict[str, list[float]]:
     """Seconds that a call takes, of every rival in every round: ours, theirs, ours, theirs, ...
 
     Each rival has been called before its first turn counts. A call that is shorter than a turn is repeated until the turn is full. A turn
@@ -26,12 +26,14 @@ def by_turns(rivals: Mapping[str, Call], rounds: int, turn: float = 0.005) -> di
         rivals: the same work done in different ways, by name.
         rounds: turns that each has.
         turn: seconds of a turn at least.
+        pause: seconds of rest before each turn, where the threads of a rival spin for longer than a call.
     """
     once = {name: _second(call) for name, call in rivals.items()}
     taken: dict[str, list[float]] = {name: [] for name in rivals}
     with _uncollected():
         for _ in range(rounds):
             for name, call in rivals.items():
+                time.sleep(pause)
                 if once[name] < SETTLED:
                     call()
                 taken[name].append(_seconds(call, ceil(turn / once[name])))

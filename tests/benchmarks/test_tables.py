@@ -36,15 +36,15 @@ def test_a_record_is_medians_of_turns_and_shares_of_the_better_limit(monkeypatch
     taken = {"ours": [0.002, 0.001, 0.004], "theirs": [0.004, 0.004, 0.004], "slow": [1.0, 1.0, 1.0], "fast": [0.5, 0.25, 0.5]}
     asked: list[object] = []
 
-    def by_turns(rivals: dict[str, object], rounds: int) -> dict[str, list[float]]:
-        asked.extend([list(rivals), rounds])
+    def by_turns(rivals: dict[str, object], rounds: int, pause: float) -> dict[str, list[float]]:
+        asked.extend([list(rivals), rounds, pause])
         return taken
 
     monkeypatch.setattr(contest, "by_turns", by_turns)
     limits = [Limit("slow", lambda: None, 100.0), Limit("fast", lambda: None, 100.0)]
     bout = contest.Bout(lambda: None, lambda: None, 1e-7, 0.2, limits)
     found = contest.hold(contest.Case(2, "gru", "train", "sgemm", (2, 12, 5, 7), 1, True, lambda: bout), 3)
-    assert asked == [["ours", "theirs", "slow", "fast"], 3]
+    assert asked == [["ours", "theirs", "slow", "fast"], 3, 0.0]
     # Pair by pair 2, 4 and 1: not the ratio of the medians by accident, which is 2 too, but of the pairs.
     assert found["ours_ms"] == 2.0 and found["theirs_ms"] == 4.0 and found["ratio"] == 2.0
     assert found["limit_per_second"] == 200.0 and found["per_second"] == pytest.approx(100.0) and found["share"] == pytest.approx(0.5)

@@ -38,6 +38,11 @@ struct Shared {
 
     explicit Shared(const Recurrence<Real> &recurrence) : r(recurrence), units_padded(padded(r.units)), width_padded(padded(r.width)) {}
 
+    int64_t weights() const { return G * r.units * (r.channels + r.width); }
+
+    // Whether it is done before another thread has woken up.
+    bool small() const { return r.rows * r.frames * weights() < 4000000; }
+
     int64_t rows_a_part() const { return (r.rows + plan.parts - 1) / plan.parts; }
 
     // Steps at a time whose `bytes` for each row lie in about `near`, and not so few that a product of them has too few rows.
@@ -47,7 +52,7 @@ struct Shared {
     }
 
     void lay_out(Scratch &scratch) {
-        plan.parts = static_cast<int>(most(1, least(r.threads, r.rows)));
+        plan.parts = small() ? 1 : static_cast<int>(most(1, least(r.threads, r.rows)));
         plan.row = scratch.take<int32_t>(r.rows);
         plan.begins = scratch.take<int32_t>(plan.parts + 1);
         plan.length = scratch.take<int64_t>(r.rows);
@@ -93,8 +98,9 @@ struct Together {
     }
 
     void work() {
-        const int threads = calls->r.threads;
-        convrnn::parallel(count * parts(), at<&Call::fill>, this, threads);
+        const auto &shared = calls->shared;
+        const int threads = shared.small() ? 1 : calls->r.threads, packing = shared.weights() < 100'000 ? 1 : threads;
+        convrnn::parallel(count * parts(), at<&Call::fill>, this, packing);
         convrnn::parallel(count * parts(), at<&Call::work>, this, threads);
         if constexpr (Call::gathers) {
             convrnn::parallel(count * parts(), at<&Call::gather>, this, threads);
