@@ -17,8 +17,8 @@ from convrnn.kernels.reference import Recurrence
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="installed without compiled kernels")
 
-LONG = {"frames": 90, "channels": 33, "units": 70}
-"""Work for more than one thread."""
+LONG = 90, 33, 70
+"""Frames, channels and units: work for more than one thread."""
 
 ALL = ("rnn_tanh", "rnn_relu", "lstm", "lstm_coupled", "gru", "gru_before", "ligru")
 
@@ -116,8 +116,8 @@ def both_outcome(forth: Recurrence, back: Recurrence, together: bool) -> list[Te
 @pytest.mark.parametrize("batch", [1, 3, 8])
 @pytest.mark.parametrize("cell", ALL)
 def test_both_directions_at_once_are_one_behind_the_other_to_the_bit(cell: str, batch: int, threads: int) -> None:
-    forth = made(cell, batch=batch, **LONG)
-    back = made(cell, batch=batch, **LONG, seed=4)._replace(x=forth.x, lengths=forth.lengths, reverse=True)
+    forth = made(cell, batch, *LONG)
+    back = made(cell, batch, *LONG, seed=4)._replace(x=forth.x, lengths=forth.lengths, reverse=True)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
@@ -171,7 +171,7 @@ def test_packed_weights_are_kept_until_they_change(cell: str) -> None:
 @pytest.mark.parametrize("cell", ALL)
 def test_threads(cell: str, threads: int) -> None:
     """The same from run to run to the bit; outputs and the gradients of rows whatever the number of threads."""
-    r = made(cell, batch=7, **LONG)
+    r = made(cell, 7, *LONG)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
