@@ -41,8 +41,10 @@ class _Recur(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         count = len(ctx.known)
-        *tensors, y = ctx.saved_tensors[:-count]
-        rs, saved = _recurrences(ctx.known, tensors), ctx.saved_tensors[-count:]
+        # Read once: where they were not kept (`checkpoint`), reading computes them again.
+        given = ctx.saved_tensors
+        *tensors, y = given[:-count]
+        rs, saved = _recurrences(ctx.known, tensors), given[-count:]
         dy = torch.zeros_like(y) if gradients[0] is None else gradients[0]
         finals = [torch.zeros_like(r.state) if each is None else each for r, each in zip(rs, gradients[1:], strict=True)]
         needed = ctx.needs_input_grad[1:]
