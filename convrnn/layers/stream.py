@@ -55,7 +55,8 @@ class Cost(NamedTuple):
 class Stream:
     """Feeds a layer chunk by chunk; row by row the answers concatenate to the offline answer.
 
-    The layer runs in inference and evaluation mode, whatever its own: in training, batch norm would learn from each chunk.
+    The layer runs in inference and evaluation mode, whatever its own: in training, batch norm would learn from each chunk. Its weights may
+    change between pushes, but for writes through `.data`, which torch does not count, and parts put in place of others.
 
     Attributes:
         ended: bool `[B]`, rows that have ended.

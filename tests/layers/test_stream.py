@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -217,6 +218,34 @@ def test_rows_that_go_together_need_no_lengths_inside_and_are_counted_outside() 
     assert [None if seq.lengths is None else seq.lengths.tolist() for seq in inside] == [None] * 6 + [[1, 1]]
     assert [None if seq.lengths is None else seq.lengths.tolist() for seq in outside] == [[n, n] for n in (0, 0, 0, 1, 0, 2, 1)]
     assert cr.GRU(3).build(3).stream().push(torch.zeros(1, 2, 3)).lengths is None
+
+
+def test_weights_may_change_between_pushes_and_chunks_their_size() -> None:
+    """What a stream keeps of the weights is that of the present ones."""
+    net = cr.LSTM(6, layers=2).build(3)
+    stream, frames, state = net.stream(), torch.randn(1, 12, 3), None
+    for place, chunk in enumerate(frames.split([1, 1, 3, 1, 1, 3, 2], 1)):
+        want, state = net(Seq(chunk), state, False)
+        state = detach(state)
+        assert torch.equal(stream.push(chunk).values, want.values)
+        if place % 2:
+            with torch.no_grad():
+                for parameter in net.parameters():
+                    parameter.mul_(0.9)
+
+
+def test_streams_of_one_net_run_on_threads_of_their_own() -> None:
+    net = cr.GRU(24, layers=2).build(3).eval()
+    rows = torch.randn(4, 200, 3)
+
+    def answers(row: Tensor) -> Tensor:
+        stream = net.stream()
+        return torch.cat([stream.push(frame[None, None]).values for frame in row], 1)
+
+    with ThreadPoolExecutor(4) as threads:
+        together = torch.cat(list(threads.map(answers, rows)))
+    with torch.no_grad():
+        assert torch.equal(together, net(Seq(rows)).seq.values)
 
 
 def test_a_failed_push_leaves_training_mode_and_state_as_they_were() -> None:
