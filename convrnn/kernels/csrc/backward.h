@@ -142,7 +142,7 @@ struct Backward {
             for (int64_t i = begin; i < end; ++i) {
                 Real *sum = to + (block * rows + i) * columns;
                 const int64_t at = (block * rows_apart + i) * columns_apart;
-                std::memcpy(sum, own[0].sums.*which + at, static_cast<size_t>(columns) * sizeof(Real));
+                copy(sum, own[0].sums.*which + at, columns);
                 for (int64_t other = 1; other < parts; ++other) {
                     const Real *from = own[other].sums.*which + at;
                     for (int64_t j = 0; j < columns; ++j) {

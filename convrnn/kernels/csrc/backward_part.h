@@ -57,16 +57,14 @@ struct BackwardPart {
         const int64_t k = r.width + (C::c >= 0 ? r.units : 0);
         for (int i = 0; call.g.state && i < rows.count; ++i) {
             Real *to = call.g.state + rows.row[i] * k;
-            std::memcpy(to, own.dh + i * width, static_cast<size_t>(r.width) * sizeof(Real));
+            copy(to, own.dh + i * width, r.width);
             if (C::c >= 0) {
-                std::memcpy(to + r.width, own.dc + i * units, static_cast<size_t>(r.units) * sizeof(Real));
+                copy(to + r.width, own.dc + i * units, r.units);
             }
         }
     }
 
     static int lanes(int64_t left) { return left < L ? static_cast<int>(left) : L; }
-
-    static void zero(Real *at, int64_t count) { std::memset(at, 0, static_cast<size_t>(count) * sizeof(Real)); }
 
     void begin() {
         const int64_t k = r.width + (C::c >= 0 ? r.units : 0);
@@ -307,8 +305,7 @@ struct BackwardPart {
         }
         for (int i = 0; i < count; ++i) {
             for (int gate = 0; gate < G; ++gate) {
-                std::memcpy(call.g.x + (own.place[i] * G + gate) * r.units, own.slots + (i * slots + x_slot<C>(gate)) * units,
-                            static_cast<size_t>(r.units) * sizeof(Real));
+                copy(call.g.x + (own.place[i] * G + gate) * r.units, own.slots + (i * slots + x_slot<C>(gate)) * units, r.units);
             }
         }
     }

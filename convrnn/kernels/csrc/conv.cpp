@@ -18,7 +18,7 @@ constexpr int kForward = 64, kWeights = 256, kInputs = 32;
 
 // Window j: where it lies, or a copy with zeros for what is outside of the row.
 template <typename Real>
-const Real *window(const Grid &g, const Real *x, int64_t row, int64_t j, Real *copy) {
+const Real *window(const Grid &g, const Real *x, int64_t row, int64_t j, Real *room) {
     const int64_t first = start(g, j), n = length(g, row), width = g.channels;
     const Real *frames = x + row * g.frames * width;
     if (first >= 0 && first + span(g) <= n && span(g) == g.taps) {
@@ -27,12 +27,12 @@ const Real *window(const Grid &g, const Real *x, int64_t row, int64_t j, Real *c
     for (int64_t k = 0; k < g.taps; ++k) {
         const int64_t at = first + k * g.dilation;
         if (at >= 0 && at < n) {
-            std::memcpy(copy + k * width, frames + at * width, static_cast<size_t>(width) * sizeof(Real));
+            copy(room + k * width, frames + at * width, width);
         } else {
-            zero(copy + k * width, width);
+            zero(room + k * width, width);
         }
     }
-    return copy;
+    return room;
 }
 
 // Weights as rows of taps * C, as windows lie.

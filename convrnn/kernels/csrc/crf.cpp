@@ -131,7 +131,7 @@ void retreat(const CrfModel &model, const double *alpha, const double *e, double
             q[i] = log_sum(after, model.transitions + i * width, 1, model.tags) - most + e[i];
         }
     }
-    std::memcpy(after, q, static_cast<size_t>(model.tags) * sizeof(double));
+    copy(after, q, model.tags);
 }
 
 template <typename Real>

@@ -145,7 +145,7 @@ struct Forward {
                 }
                 const int64_t valid = rows.length[rows.row[i]];
                 for (int64_t t = valid; t < r.frames; ++t) {
-                    std::memset(y(rows.row[i], t), 0, static_cast<size_t>(r.width) * sizeof(Real));
+                    zero(y(rows.row[i], t), r.width);
                 }
                 clear_saved(rows.row[i], valid);
             }
@@ -160,7 +160,7 @@ struct Forward {
             if (call.out.saved && frame) {
                 const int64_t from = (r.units + L - 1) / L * L < units ? 0 : valid;
                 Real *at = call.out.saved + (row * r.frames + from) * frame;
-                std::memset(at, 0, static_cast<size_t>((r.frames - from) * frame) * sizeof(Real));
+                zero(at, (r.frames - from) * frame);
             }
         }
 
@@ -169,9 +169,9 @@ struct Forward {
             const int64_t k = r.width + (C::c >= 0 ? r.units : 0);
             for (int i = alive; i < before; ++i) {
                 Real *final = call.out.final + rows.row[i] * k;
-                std::memcpy(final, own.h[now] + i * width, static_cast<size_t>(r.width) * sizeof(Real));
+                copy(final, own.h[now] + i * width, r.width);
                 if (C::c >= 0) {
-                    std::memcpy(final + r.width, own.c + i * units, static_cast<size_t>(r.units) * sizeof(Real));
+                    copy(final + r.width, own.c + i * units, r.units);
                 }
             }
         }

@@ -76,11 +76,6 @@ inline void reading(const Grid &g, int64_t row, int64_t first, int64_t last, int
     end = end > n ? n : end;
 }
 
-template <typename Real>
-void zero(Real *at, int64_t count) {
-    std::memset(at, 0, static_cast<size_t>(count) * sizeof(Real));
-}
-
 // Zeros behind the last window of each row; the rows are divided among the parts.
 template <typename Real>
 void clear_windows(const Grid &g, int part, int64_t width, Real *y) {

@@ -99,7 +99,7 @@ struct PicturesBackward {
     }
 
     void pack() const {
-        std::memset(panels, 0, static_cast<size_t>(kPlaces * outputs * padded(columns)) * sizeof(Real));
+        zero(panels, kPlaces * outputs * padded(columns));
         canvas.weights([&](int slot, int64_t unit, int64_t k, const Real *each) {
             if (k >= skipped) {
                 const int64_t column = k - skipped, group = column / kColumns, wide = vectors(group) * L;
@@ -118,10 +118,10 @@ struct PicturesBackward {
             const int64_t row = canvas.plan.row[i], valid = canvas.plan.length[row];
             const Real *dfinal = g.dfinal + row * numbers;
             if (g.x) {
-                std::memset(g.x + (row * r.frames + valid) * frame, 0, static_cast<size_t>((r.frames - valid) * frame) * sizeof(Real));
+                zero(g.x + (row * r.frames + valid) * frame, (r.frames - valid) * frame);
             }
             if (!valid && g.state) {
-                std::memcpy(g.state + row * numbers, dfinal, static_cast<size_t>(numbers) * sizeof(Real));
+                copy(g.state + row * numbers, dfinal, numbers);
             }
             for (int64_t p = 0; p < canvas.positions && C::c >= 0; ++p) {
                 canvas.pad(carried + (i * canvas.positions + p) * canvas.units, dfinal + p * canvas.width + r.units, 1);
@@ -137,8 +137,6 @@ struct PicturesBackward {
         zero(mine.bias, biases());
         zero(mine.peep, r.peep ? (G - 1) * canvas.positions * canvas.units : 0);
     }
-
-    static void zero(Real *at, int64_t count) { std::memset(at, 0, static_cast<size_t>(count) * sizeof(Real)); }
 
     void back(int part) const {
         canvas.bunches(part, alive, [&](const Bunch &bunch) { some(own[part], bunch); });

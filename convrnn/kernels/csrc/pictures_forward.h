@@ -62,7 +62,7 @@ struct PicturesForward {
         canvas.fill();
         canvas.pad(bias, r.b, G);
         canvas.pad(b_h, r.b_h, 1);
-        std::memset(panels, 0, static_cast<size_t>(blocks() * kPlaces * panel()) * sizeof(Real));
+        zero(panels, blocks() * kPlaces * panel());
         canvas.weights([&](int slot, int64_t unit, int64_t k, const Real *values) {
             Real *to = panels + unit / L * kPlaces * panel() + k * wide() + slot * L + unit % L;
             for (int place = 0; place < kPlaces; ++place) {
@@ -85,15 +85,15 @@ struct PicturesForward {
         for (int64_t i = 0; i < r.rows; ++i) {
             const int64_t row = canvas.plan.row[i], valid = canvas.plan.length[row], beyond = r.frames - valid;
             const Real *state = r.state + row * canvas.positions * canvas.width;
-            std::memset(out.y + (row * r.frames + valid) * frame, 0, static_cast<size_t>(beyond * frame) * sizeof(Real));
+            zero(out.y + (row * r.frames + valid) * frame, beyond * frame);
             if (out.saved) {
                 const int64_t from = (r.units + L - 1) / L * L < canvas.units ? 0 : valid;
                 Real *at = out.saved + (row * r.frames + from) * values;
-                std::memset(at, 0, static_cast<size_t>((r.frames - from) * values) * sizeof(Real));
+                zero(at, (r.frames - from) * values);
             }
             if (!valid) {
                 const int64_t numbers = canvas.positions * canvas.width;
-                std::memcpy(out.final + row * numbers, state, static_cast<size_t>(numbers) * sizeof(Real));
+                copy(out.final + row * numbers, state, numbers);
             } else if (C::c >= 0) {
                 for (int64_t p = 0; p < canvas.positions; ++p) {
                     canvas.pad(c + (i * canvas.positions + p) * canvas.units, state + p * canvas.width + r.units, 1);

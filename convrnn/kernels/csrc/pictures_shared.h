@@ -79,7 +79,7 @@ struct Canvas {
 
     void fill() {
         convrnn::fill(plan, r.rows, r.frames, r.lengths);
-        std::memset(zeros, 0, static_cast<size_t>(apart) * sizeof(Real));
+        zero(zeros, apart);
         if (r.peep) {
             pad(peep, r.peep, (G - 1) * positions);
         }

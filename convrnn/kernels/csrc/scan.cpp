@@ -95,7 +95,7 @@ CONVRNN_INLINE void operands(Real *gates, Real *apart, size_t frame, size_t unit
 template <typename Real>
 void clear(const Scan<Real> &s, Real *values, size_t row, size_t valid, size_t first, size_t last) {
     for (size_t t = valid; values && t < s.frames; ++t) {
-        std::memset(values + (row * s.frames + t) * s.units + first, 0, (last - first) * sizeof(Real));
+        zero(values + (row * s.frames + t) * s.units + first, static_cast<int64_t>(last - first));
     }
 }
 
@@ -159,7 +159,7 @@ void backward_row(const Scan<Real> &s, size_t row, size_t valid, size_t first, s
         Real *to[Cell::operands];
         operands<Cell>(s.dgates, s.dapart, row * s.frames + t, s.units, to);
         for (Real *each : to) {
-            std::memset(each + first, 0, (last - first) * sizeof(Real));
+            zero(each + first, static_cast<int64_t>(last - first));
         }
     }
 }

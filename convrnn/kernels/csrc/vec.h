@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "runs.h"
+
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #define CONVRNN_VECTOR_BYTES 64
