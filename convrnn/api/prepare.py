@@ -10,6 +10,7 @@ import torch
 
 from convrnn.api.options import Choices, assign
 from convrnn.core.errors import DataError, SpecError
+from convrnn.core.language import tr
 from convrnn.data import Examples, Source, as_task, check_labels, parts as split, task_of
 from convrnn.data.batch import Encoded
 from convrnn.data.split import Parts
@@ -144,7 +145,7 @@ def _split(source: Source, request: Request, choices: Choices, task: TaskName) -
     seed = asked.pop("split_seed", 0)
     for key, value, kind in (("split_seed", seed, int), ("valid_fraction", valid, float | int), ("test_fraction", test, float | int)):
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise SpecError(f"split.{key}", f"expected a number, got {value!r}")
+            raise SpecError(f"split.{key}", tr("expected a number, got {got!r}", got=value))
     stratify, shuffle = asked.get("stratify", task == "classify"), asked.get("shuffle", True)
     return split(source, valid=valid, test=test, seed=seed, stratify=bool(stratify), shuffle=bool(shuffle))
 
@@ -159,7 +160,7 @@ def _encode(examples: Examples, modality: Modality, task: Task, part: str, say: 
 def _targets(examples: Examples) -> list[Any]:
     if examples.targets is None:
         where = examples.names[0] if examples.names else "data"
-        raise DataError(where, "these rows have no target", "name the target column with --target")
+        raise DataError(where, tr("these rows have no target"), tr("name the target column with --target"))
     return examples.targets
 
 

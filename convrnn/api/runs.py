@@ -22,6 +22,7 @@ from convrnn.api.prepare import Prepared, Request, Say, TaskName, prepare
 from convrnn.api.records import metrics_of, write_metrics, write_mistakes, write_predictions, write_summary
 from convrnn.api.rows import Reading, rows_for, source_of
 from convrnn.core.errors import ConvrnnError, DataError, JobError, UsageError
+from convrnn.core.language import tr
 from convrnn.data import Examples
 from convrnn.data.batch import Encoded
 from convrnn.deploy import Model, load
@@ -144,9 +145,9 @@ def resume(folder: str | Path, *, say: Say | None = None, watch: Watcher | None 
     if finished(place):
         return _read_back(place, told)
     if config.data == MEMORY:
-        raise DataError(str(place), "was trained from rows in memory", "call convrnn.train(rows, ..., out=folder, resume=True)")
+        raise DataError(str(place), tr("was trained from rows in memory"), tr("call convrnn.train(rows, ..., out=folder, resume=True)"))
     if set(config.reading) != {each.name for each in fields(Reading)}:
-        raise DataError(str(place / "config.yaml"), "is damaged: `reading` lacks a field or has one too many", "train again")
+        raise DataError(str(place / "config.yaml"), tr("is damaged: `reading` lacks a field or has one too many"), tr("train again"))
     how = Reading(**{**config.reading, "input": tuple(config.reading["input"])})
     request = Request(
         config.model if config.model is None or isinstance(config.model, str) else Spec.from_dict(config.model),
@@ -255,7 +256,9 @@ def _kept(job: _Job, made: list[Path]) -> Iterator[None]:
         if folder is not None and not job.resume and not begun(folder):
             discard(folder, made)
         elif folder is not None and isinstance(error, JobError) and isinstance(error.__cause__, OSError):
-            raise JobError(error.where, error.problem, f"free some space and go on with --resume {folder}") from error.__cause__
+            raise JobError(
+                error.where, error.problem, tr("free some space and go on with --resume {folder}", folder=folder)
+            ) from error.__cause__
         raise
 
 

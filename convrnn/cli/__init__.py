@@ -13,6 +13,7 @@ import typer
 from convrnn.cli import bench, console, datasets, evaluate, export, inspect, models, predict, report, train
 from convrnn.cli.verb import Stopped, Verb
 from convrnn.core.errors import ConvrnnError, JobError
+from convrnn.core.language import tr
 
 app = typer.Typer(
     name="convrnn",
@@ -68,7 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT):
             raise
-        return console.fail(str(JobError(str(error.filename or "disk"), error.strerror or "failed", "see to the disk and run it again")), 1)
+        return console.fail(
+            str(JobError(str(error.filename or "disk"), error.strerror or "failed", tr("see to the disk and run it again"))), 1
+        )
     except Stopped as error:
         return console.fail(str(error), 130)
     except (KeyboardInterrupt, typer.Abort):

@@ -9,6 +9,7 @@ import typer
 
 from convrnn.cli import console
 from convrnn.cli.shapes import shape as parsed
+from convrnn.core.language import tr
 
 if TYPE_CHECKING:
     from convrnn.api.bench import Cost, Speed, Work
@@ -118,7 +119,7 @@ def _require_positive(option: str, value: int | None) -> None:
     from convrnn.core.errors import UsageError
 
     if value is not None and value < 1:
-        raise UsageError(option, f"expected at least 1, got {value}", f"for example {option} 32")
+        raise UsageError(option, tr("expected at least 1, got {got}", got=value), tr("for example {option} 32", option=option))
 
 
 def _refuse(reason: str, options: dict[str, Any]) -> None:
@@ -126,7 +127,7 @@ def _refuse(reason: str, options: dict[str, Any]) -> None:
 
     for option, value in options.items():
         if value is not None:
-            raise UsageError(option, reason, "leave it out")
+            raise UsageError(option, reason, tr("leave it out"))
 
 
 def _machine_lines(now: Speed) -> list[str]:

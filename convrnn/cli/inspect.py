@@ -10,6 +10,7 @@ import typer
 
 from convrnn.cli import console, inspect_row
 from convrnn.cli.shapes import shape as parsed
+from convrnn.core.language import tr
 
 NAME = "inspect"
 
@@ -34,19 +35,21 @@ def run(
     place = Path(what)
     if row is not None:
         if not (place / "model.json").is_file():
-            raise UsageError("--row", f"looks inside a run, and {what} is none", "give the folder that `convrnn train` wrote")
+            raise UsageError(
+                "--row", tr("looks inside a run, and {what} is none", what=what), tr("give the folder that `convrnn train` wrote")
+            )
         inspect_row.run(place, row, layer, 3 if units is None else units, plot, json)
         return
     for option, value in (("--layer", layer), ("--units", units), ("--plot", plot)):
         if value is not None:
-            raise UsageError(option, "belongs to --row", "add --row FILE:N, or leave it out")
+            raise UsageError(option, tr("belongs to --row"), tr("add --row FILE:N, or leave it out"))
     if (place / "model.json").is_file():
         found = _of_run(place)
     elif place.suffix in (".yaml", ".yml") and place.is_file():
         found = _of_spec(place, shape, frames)
     else:
         if shape is not None:
-            raise UsageError("--shape", "is for a SPEC", "leave it out")
+            raise UsageError("--shape", tr("is for a SPEC"), tr("leave it out"))
         found = _of_data(what)
     if json:
         console.as_json(found)
@@ -70,11 +73,13 @@ def _of_spec(place: Path, shape: str | None, frames: int) -> dict[str, Any]:
     from convrnn.zoo import from_file
 
     if frames < 1:
-        raise UsageError("--frames", f"expected at least 1, got {frames}", "for example --frames 100")
+        raise UsageError("--frames", tr("expected at least 1, got {got}", got=frames), tr("for example --frames 100"))
     spec = from_file(place)
     if shape is None:
         raise UsageError(
-            "--shape", "is missing: a spec infers its widths from what goes in", "for example --shape 12, --shape 28,1, --shape ids:5000"
+            "--shape",
+            tr("is missing: a spec infers its widths from what goes in"),
+            tr("for example --shape 12, --shape 28,1, --shape ids:5000"),
         )
     net = spec.build(parsed(shape))
     return {"model": model_summary(place.stem, spec.to_yaml(), net, frames), "biases": _biases(net)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convrnn.cli import console
 from convrnn.core.errors import UsageError
+from convrnn.core.language import tr
 
 if TYPE_CHECKING:
     from convrnn.api.looking import Looked
@@ -32,7 +33,7 @@ def run(place: Path, row: str, layer: str | None, units: int, plot: Path | None,
     from convrnn.deploy import load
 
     if units < 1:
-        raise UsageError("--units", f"expected at least 1, got {units}", "for example --units 3")
+        raise UsageError("--units", tr("expected at least 1, got {got}", got=units), tr("for example --units 3"))
     looked = look(load(place), row)
     trace = looked.trace
     told = [seen for seen in trace.values() if seen.inner] or list(trace.values())[-1:]
@@ -50,7 +51,7 @@ def run(place: Path, row: str, layer: str | None, units: int, plot: Path | None,
 
 def _layer(trace: Trace, layer: str) -> Seen:
     if layer not in trace:
-        raise UsageError("--layer", f"no layer stands at {layer!r}", f"there are {', '.join(trace)}")
+        raise UsageError("--layer", tr("no layer stands at {layer!r}", layer=layer), tr("there are {names}", names=", ".join(trace)))
     return trace[layer]
 
 

@@ -11,6 +11,7 @@ import typer
 
 from convrnn.cli import console
 from convrnn.cli.verb import TYPED
+from convrnn.core.language import tr
 
 NAME = "train"
 
@@ -48,7 +49,7 @@ def run(
         finished = runs.resume(resume, say=say, watch=_watch(json or quiet))
     else:
         if not data:
-            raise UsageError("DATA", "is missing", "give a built-in name or a path: `convrnn train digits`")
+            raise UsageError("DATA", tr("is missing"), tr("give a built-in name or a path: `convrnn train digits`"))
         given: dict[str, Any] = {"seed": seed, "epochs": epochs, "device": device}
         finished = runs.train(
             data,
@@ -83,7 +84,11 @@ def _refuse_others(context: typer.Context) -> None:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE" and name not in ("resume", "json", "quiet"):
             shown = "DATA" if name == "data" else f"--{name}"
-            raise UsageError("--resume", f"goes on with what the run was asked for, got {shown} too", f"leave {shown} out")
+            raise UsageError(
+                "--resume",
+                tr("goes on with what the run was asked for, got {got} too", got=shown),
+                tr("leave {shown} out", shown=shown),
+            )
 
 
 def _options(flags: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
@@ -96,7 +101,7 @@ def _options(flags: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
         if value is None:
             continue
         if name in chosen:
-            raise UsageError("--set", f"{name} is given twice, by --{name} too", "give it once")
+            raise UsageError("--set", tr("{name} is given twice, by --{name} too", name=name), tr("give it once"))
         chosen[name] = value
     return chosen
 
@@ -105,7 +110,7 @@ def _task(name: str | None) -> Any:
     from convrnn.core.errors import UsageError
 
     if name not in (None, "classify", "regress"):
-        raise UsageError("--task", f"expected classify or regress, got {name!r}")
+        raise UsageError("--task", tr("expected classify or regress, got {got!r}", got=name))
     return name
 
 

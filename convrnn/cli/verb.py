@@ -7,6 +7,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 from convrnn.core.errors import UsageError
+from convrnn.core.language import tr
 
 
 class Verb(TyperCommand):
@@ -22,7 +23,7 @@ class Verb(TyperCommand):
         seen: set[str] = set()
         for parameter in self.make_parser(ctx).parse_args(args=list(args))[2]:
             if parameter.name in seen and not parameter.multiple:
-                raise UsageError(parameter.opts[0], "is given twice", "give it once")
+                raise UsageError(parameter.opts[0], tr("is given twice"), tr("give it once"))
             seen.add(parameter.name or "")
         return super().parse_args(ctx, args)
 

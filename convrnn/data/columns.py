@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convrnn.core.errors import DataError, UsageError
+from convrnn.core.language import tr
 from convrnn.data.examples import RECOGNISE, Columns, Layout
 from convrnn.data.opening import nearest
 from convrnn.data.pictures import PICTURE
@@ -114,7 +115,7 @@ def _named(table: Table, wanted: Columns, labelled: bool) -> Columns:
         time=_column(table, wanted.time, "--time") if wanted.time is not None else None,
     )
     if found.target is not None and found.target in found.inputs:
-        raise UsageError("--target", f"{found.target!r} is given as input too", "name it once")
+        raise UsageError("--target", tr("{target!r} is given as input too", target=found.target), tr("name it once"))
     return found
 
 
@@ -127,8 +128,8 @@ def _column(table: Table, name: str, option: str) -> str:
     if not table.header and name.isdigit() and 1 <= int(name) <= len(table.columns):
         return table.columns[int(name) - 1]
     near = nearest(name, table.columns)
-    remedy = f"did you mean {near!r}?" if near else f"the columns are {_listing(table.columns)}"
-    raise UnknownColumn(f"{table.name}: {option}", f"no column is called {name!r}", remedy)
+    remedy = tr("did you mean {near!r}?", near=near) if near else tr("the columns are {listing}", listing=_listing(table.columns))
+    raise UnknownColumn(f"{table.name}: {option}", tr("no column is called {name!r}", name=name), remedy)
 
 
 def _find_target(table: Table, found: Columns, sorts: dict[str, Sort], labelled: bool) -> str | None:
@@ -148,8 +149,8 @@ def _find_target(table: Table, found: Columns, sorts: dict[str, Sort], labelled:
     example = named[0] if named else (free or table.columns)[-1]
     raise DataError(
         table.name,
-        f"expected one target column, and it could be any of {listing}",
-        f"name it with --target, for example --target {example!r}",
+        tr("expected one target column, and it could be any of {listing}", listing=listing),
+        tr("name it with --target, for example --target {example!r}", example=example),
     )
 
 
@@ -199,7 +200,7 @@ def _with_layout(table: Table, found: Columns, sorts: dict[str, Sort]) -> tuple[
     if layout == "text" and len(inputs) > 1 and not explicit:
         inputs = _one_text(table, inputs)
     if not inputs:
-        raise DataError(table.name, f"expected input columns, got {_listing(table.columns)}", "name them with --input")
+        raise DataError(table.name, tr("expected input columns, got {got}", got=_listing(table.columns)), tr("name them with --input"))
     found = replace(found, inputs=tuple(inputs), layout=layout)
     unused = [name for name in table.columns if name not in {*inputs, found.target, found.group, found.id, found.time}]
     if found.layout == given:  # found when the training part was read, and said then
@@ -236,7 +237,11 @@ def _one_text(table: Table, names: list[str]) -> list[str]:
     for choice in (named, many):
         if len(choice) == 1:
             return choice
-    raise DataError(table.name, f"the text could be any of {_listing(names)}", f"name it with --input, for example --input {names[0]!r}")
+    raise DataError(
+        table.name,
+        tr("the text could be any of {listing}", listing=_listing(names)),
+        tr("name it with --input, for example --input {names!r}", names=names[0]),
+    )
 
 
 def _sentence(found: Columns) -> str:

@@ -8,6 +8,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from convrnn.core.errors import DataError
+from convrnn.core.language import tr
 from convrnn.data.examples import Examples, Target
 from convrnn.data.opening import content, data_files, decode, lines, role_of
 from convrnn.data.pictures import PICTURE, alike, picture
@@ -36,7 +37,11 @@ def class_folders(name: str, folders: Sequence[Traversable], encoding: str | Non
     files = [(folder.name, file) for folder in folders for file in data_files(folder)]
     pictures = sum(bool(PICTURE.search(file.name)) for _, file in files)
     if pictures not in (0, len(files)):
-        raise DataError(name, f"expected pictures or texts, got {pictures} pictures and {len(files) - pictures} texts", "keep one kind")
+        raise DataError(
+            name,
+            tr("expected pictures or texts, got {got} pictures and {count} texts", got=pictures, count=len(files) - pictures),
+            tr("keep one kind"),
+        )
     targets: list[Target] = [title for title, _ in files]
     names = [f"{title}/{file.name}" for title, file in files]
     said = (f"{name}: one folder a class, {', '.join(folder.name for folder in folders[:20])}",)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from convrnn.core.errors import DataError
+from convrnn.core.language import tr
 from convrnn.data.opening import lines
 from convrnn.data.tables import Table, is_number
 
@@ -48,7 +49,9 @@ def labelled_table(name: str, text: str, notes: tuple[str, ...] = (), hierarchy:
         label, *rest = line.split(maxsplit=1)
         if not rest:
             raise DataError(
-                f"{name}:{number}", f"expected a label and a text, got {line.strip()!r}", "write LABEL, a blank and the text on each line"
+                f"{name}:{number}",
+                tr("expected a label and a text, got {got!r}", got=line.strip()),
+                tr("write LABEL, a blank and the text on each line"),
             )
         labels.append(label.removeprefix(_FASTTEXT))
         texts.append(rest[0].strip())

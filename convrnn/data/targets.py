@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from convrnn.core.errors import DataError, UsageError
 from convrnn.core.labels import in_order, label, to_number
+from convrnn.core.language import tr
 from convrnn.data.examples import Examples, Target, Task
 
 FEW_LABELS = 20
@@ -45,7 +46,7 @@ def as_task(examples: Examples, task: Task | None) -> Examples:
     if task is None:
         return examples
     if task not in ("classify", "regress"):
-        raise UsageError("task", f"expected classify or regress, got {task!r}", "choose one of them")
+        raise UsageError("task", tr("expected classify or regress, got {got!r}", got=task), tr("choose one of them"))
     if examples.targets is None:
         return replace(examples, task=task)
     if task == "classify":
@@ -55,7 +56,9 @@ def as_task(examples: Examples, task: Task | None) -> Examples:
         number = to_number(target)
         if number is None:
             raise DataError(
-                f"{name}:{examples.target_name}", f"expected a number, got {target!r}", "correct the cell, or use --task classify"
+                f"{name}:{examples.target_name}",
+                tr("expected a number, got {got!r}", got=target),
+                tr("correct the cell, or use --task classify"),
             )
         numbers.append(number)
     return replace(examples, task=task, targets=numbers)
@@ -69,7 +72,7 @@ def known(examples: Examples) -> list[Target]:
     """
     if examples.targets is None:
         where = examples.names[0] if examples.names else "data"
-        raise DataError(where, "these rows have no target", "name the target column with --target")
+        raise DataError(where, tr("these rows have no target"), tr("name the target column with --target"))
     return examples.targets
 
 
@@ -94,8 +97,13 @@ def check_labels(train: Examples, other: Examples | None = None, part: str = "te
         only = ", ".join(map(repr, seen)) or "nothing"
         raise DataError(
             train.names[0],
-            f"expected at least two labels in {train.target_name!r}, got {only} in all {len(train)} rows",
-            "add rows of another label, or name another --target",
+            tr(
+                "expected at least two labels in {target_name!r}, got {got} in all {count} rows",
+                target_name=train.target_name,
+                got=only,
+                count=len(train),
+            ),
+            tr("add rows of another label, or name another --target"),
         )
     if other is None or other.targets is None:
         return
@@ -104,6 +112,11 @@ def check_labels(train: Examples, other: Examples | None = None, part: str = "te
             count = Counter(map(label, other.targets))[label(target)]
             raise DataError(
                 name,
-                f"label {label(target)!r} comes only in the {part} part ({count} rows), never in training",
-                "correct the label, or give rows of it to the training part",
+                tr(
+                    "label {label!r} comes only in the {part} part ({count} rows), never in training",
+                    label=label(target),
+                    part=part,
+                    count=count,
+                ),
+                tr("correct the label, or give rows of it to the training part"),
             )

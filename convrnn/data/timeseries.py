@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from convrnn.core.errors import DataError
 from convrnn.core.labels import to_number
+from convrnn.core.language import tr
 from convrnn.data.examples import Examples, Target, Task
 from convrnn.data.opening import Content, decode, lines
 
@@ -44,17 +45,19 @@ def read_ts(source: Content, labelled: bool = True, encoding: str | None = None)
             key, _, value = line[1:].partition(" ")
             header[key.lower()] = value.strip()
     if not in_data:
-        raise DataError(source.name, "expected a line @data before the series, got none", "give a .ts file of the UCR/UEA archives")
+        raise DataError(source.name, tr("expected a line @data before the series, got none"), tr("give a .ts file of the UCR/UEA archives"))
     rows = [(number, line) for number, line in rows if not line.startswith(("#", "%"))]
     if not rows:
-        raise DataError(source.name, "no series after @data", "give a file with data")
+        raise DataError(source.name, tr("no series after @data"), tr("give a file with data"))
     return _examples(source.name, header, rows, labelled, notes)
 
 
 def _examples(name: str, header: dict[str, str], rows: list[tuple[int, str]], labelled: bool, notes: tuple[str, ...]) -> Examples:
     task, listed = _task(header)
     if task is None and labelled:
-        raise DataError(name, "expected `@classLabel true` or `@targetLabel true` in the header, got neither", "give a file with labels")
+        raise DataError(
+            name, tr("expected `@classLabel true` or `@targetLabel true` in the header, got neither"), tr("give a file with labels")
+        )
     stamped = header.get("timestamps", "false").lower().startswith("true")
     inputs: list[NDArray[np.float32]] = []
     targets: list[Target] = []
@@ -66,8 +69,13 @@ def _examples(name: str, header: dict[str, str], rows: list[tuple[int, str]], la
         if inputs[-1].shape[1] != inputs[0].shape[1]:
             raise DataError(
                 f"{name}:{number}",
-                f"expected {inputs[0].shape[1]} dimensions as in line {rows[0][0]}, got {inputs[-1].shape[1]}",
-                "correct the line",
+                tr(
+                    "expected {wanted} dimensions as in line {line}, got {got}",
+                    wanted=inputs[0].shape[1],
+                    line=rows[0][0],
+                    got=inputs[-1].shape[1],
+                ),
+                tr("correct the line"),
             )
     channels = inputs[0].shape[1]
     return Examples(
@@ -107,23 +115,25 @@ def _task(header: dict[str, str]) -> tuple[Task | None, frozenset[str]]:
 def _target(where: str, field: str, task: Task, listed: frozenset[str]) -> Target:
     if task == "classify":
         if listed and field not in listed:
-            raise DataError(where, f"expected a label that @classLabel lists, got {field!r}", "correct the line or the header")
+            raise DataError(
+                where, tr("expected a label that @classLabel lists, got {got!r}", got=field), tr("correct the line or the header")
+            )
         return field
     number = to_number(field)
     if number is None:
-        raise DataError(where, f"expected a number as target, got {field!r}", "correct the line")
+        raise DataError(where, tr("expected a number as target, got {got!r}", got=field), tr("correct the line"))
     return number
 
 
 def _series(where: str, fields: list[str]) -> NDArray[np.float32]:
     dimensions = [_values(f"{where}:{place}", field) for place, field in enumerate(fields, start=1)]
     if not dimensions or not len(dimensions[0]):
-        raise DataError(where, "expected values, got none", "remove the line")
+        raise DataError(where, tr("expected values, got none"), tr("remove the line"))
     if len({len(values) for values in dimensions}) > 1:
         raise DataError(
             where,
-            f"expected dimensions of one length, got {sorted({len(values) for values in dimensions})}",
-            "fill up the short ones with ?",
+            tr("expected dimensions of one length, got {got}", got=sorted({len(values) for values in dimensions})),
+            tr("fill up the short ones with ?"),
         )
     return np.stack(dimensions, axis=1)
 
@@ -137,7 +147,9 @@ def _values(where: str, field: str) -> NDArray[np.float32]:
     except ValueError:
         bad = next((cell for cell in cells if not _is_number(cell)), field)
         raise DataError(
-            where, f"expected numbers parted by commas, got {bad.strip()!r}", "correct the cell, or put ? for a missing value"
+            where,
+            tr("expected numbers parted by commas, got {got!r}", got=bad.strip()),
+            tr("correct the cell, or put ? for a missing value"),
         ) from None
 
 

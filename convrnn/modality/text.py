@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from convrnn.core.errors import DataError, SpecError
+from convrnn.core.language import tr
 from convrnn.core.spec import register
 from convrnn.modality import tokens as cut
 from convrnn.modality.base import Examples, Modality
@@ -77,9 +78,9 @@ class Text(Modality):
         """No token stands twice, and what was learned is about words or about characters."""
         if len(set(self.vocabulary)) != len(self.vocabulary):
             twice = next(token for token, count in Counter(self.vocabulary).items() if count > 1)
-            raise SpecError("text.vocabulary", f"expected each token once, got {twice!r} twice")
+            raise SpecError("text.vocabulary", tr("expected each token once, got {got!r} twice", got=twice))
         if self.vocabulary and self.unit == "auto":
-            raise SpecError("text.unit", "expected 'word' or 'character' with a vocabulary, got 'auto'")
+            raise SpecError("text.unit", tr("expected 'word' or 'character' with a vocabulary, got 'auto'"))
 
     @property
     def fitted(self) -> bool:
@@ -104,7 +105,7 @@ class Text(Modality):
             DataError: it is not a text.
         """
         if not isinstance(raw, str):
-            raise DataError(name, f"expected a text, got {raw!r:.40}", "give text in this column")
+            raise DataError(name, tr("expected a text, got {got!r:.40}", got=raw), tr("give text in this column"))
         text = cut.normal(raw, self.normal_form)
         text = text.lower() if self._lowers else text
         found = cut.words(text) if self.unit == "word" else cut.characters(text)
@@ -127,7 +128,9 @@ class Text(Modality):
         for number in found:
             if not 0 <= number < len(known):
                 raise DataError(
-                    "ids", f"expected numbers in 0..{len(known) - 1}, got {number}", "decode with the vocabulary that encoded them"
+                    "ids",
+                    tr("expected numbers in 0..{count}, got {got}", count=len(known) - 1, got=number),
+                    tr("decode with the vocabulary that encoded them"),
                 )
         return [known[number] for number in found]
 
@@ -181,12 +184,14 @@ class Text(Modality):
         for row, raw in enumerate(examples.inputs):
             counts.update(bare.tokens(raw, examples.names[row])[: self.max_tokens])
         if not counts:
-            raise DataError("training part", "expected texts, got none with a token in it", "give rows that hold text")
+            raise DataError("training part", tr("expected texts, got none with a token in it"), tr("give rows that hold text"))
         least = self.min_count or (2 if _share_seen_once(counts) <= _MOST_UNKNOWN else 1)
         kept = sorted((token for token, count in counts.items() if count >= least), key=lambda token: (-counts[token], token))
         if not kept:
             raise DataError(
-                "training part", f"no token occurs {least} times, as min_count asks", f"give min_count={max(counts.values())} or less"
+                "training part",
+                tr("no token occurs {least} times, as min_count asks", least=least),
+                tr("give min_count={most} or less", most=max(counts.values())),
             )
         return replace(bare, vocabulary=tuple(kept[: self.max_size]))
 

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from convrnn.core.language import tr
 from convrnn.report.records import Epoch
 
 Kind: TypeAlias = Literal[
@@ -149,7 +150,7 @@ def _not_finite(epochs: Sequence[Epoch]) -> Finding | None:
 
 
 def _unstable(train: _Curve, numbers: Sequence[int]) -> Finding | None:
-    remedy = "Lower the learning rate three- to tenfold, or clip the gradient by its norm."
+    remedy = tr("Lower the learning rate three- to tenfold, or clip the gradient by its norm.")
     jump = JUMP * abs(train.first)
     floor, end = float(train.smooth[train.lowest]), float(train.raw[-1])
     if end < BLOW_UP * train.first:
@@ -216,7 +217,7 @@ def _level(epochs: Sequence[Epoch], chance: float | None) -> float | None:
 
 
 def _underfitting(train: _Curve, numbers: Sequence[int], level: float | None) -> Finding | None:
-    remedy = "Try a larger model, another learning rate or less regularisation, and check that inputs and targets belong together."
+    remedy = tr("Try a larger model, another learning rate or less regularisation, and check that inputs and targets belong together.")
     share = (train.first - train.last) / abs(train.first) if train.first else 1.0
     if level is None and share < HARDLY:
         sentence = f"Training loss hardly fell in {len(numbers)} epochs ({_loss(train.first)} to {_loss(train.last)}): underfitting."

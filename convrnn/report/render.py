@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from convrnn.core.errors import JobError, UsageError
 from convrnn.core.files import write
+from convrnn.core.language import tr
 from convrnn.report import curves, html, records, scores
 from convrnn.report.markup import Markup, join, tag
 from convrnn.report.records import Inner, Run
@@ -71,7 +72,7 @@ def _figures() -> ModuleType:
     except ImportError as error:
         if (error.name or "").split(".")[0] != "matplotlib":
             raise
-        raise UsageError("report", "needs matplotlib, which is not installed", 'pip install "convrnn[train]"') from error
+        raise UsageError("report", tr("needs matplotlib, which is not installed"), tr('pip install "convrnn[train]"')) from error
     return figures
 
 
@@ -181,7 +182,9 @@ def _save(place: Path, text: str, pictures: dict[str, bytes]) -> Path:
     try:
         plots.mkdir(exist_ok=True)
     except OSError as error:
-        raise JobError(str(plots), f"could not be made: {error.strerror or error}", "free some space or check its permissions") from error
+        raise JobError(
+            str(plots), tr("could not be made: {reason}", reason=error.strerror or error), tr("free some space or check its permissions")
+        ) from error
     for name, content in pictures.items():
         write(plots / name, content)
     write(place / "report.html", text)

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from convrnn.core.errors import JobError, UsageError
+from convrnn.core.language import tr
 from convrnn.data.batch import Batch, order
 from convrnn.tasks.base import Task, answers
 from convrnn.training.checkpoint import Checkpoint, Facts, Store, Tensors, digest, optimizer_tensors, own, restore_optimizer, under
@@ -100,7 +101,7 @@ def fit(
     device = device_of(settings.device)
     precision = precision_of(settings.precision, device)
     if resume and folder is None:
-        raise UsageError("resume", "needs the folder of the run", "name it")
+        raise UsageError("resume", tr("needs the folder of the run"), tr("name it"))
     watch = watch or Silent()
     home = next(net.parameters(), torch.empty(0)).device
     with reproducible(settings.seed, device), interruptible() as asked:
@@ -248,8 +249,13 @@ class _Training:
         kept = "the last checkpoint is from before" if self.store is not None else "nothing is kept without a folder"
         raise JobError(
             f"epoch {self.at.epoch + 1}, step {step + 1}",
-            f"{what} is {norm if math.isfinite(loss) else loss}",
-            f"train with a lower rate than {self.settings.rate:g}{'' if self.settings.clip else ' and with clip=1'}; {kept}",
+            tr("{what} is {value}", what=what, value=norm if math.isfinite(loss) else loss),
+            tr(
+                "train with a lower rate than {rate:g}{clipped}; {kept}",
+                rate=self.settings.rate,
+                clipped="" if self.settings.clip else " and with clip=1",
+                kept=kept,
+            ),
         )
 
     def _stop(self) -> None:
