@@ -128,7 +128,7 @@ class Classifier(ClassifierMixin, _Estimator):
         # A list first: an array of objects gets the type of what it holds.
         labels = _flat(np.asarray(np.asarray(y).tolist()))
         if labels.dtype.kind not in "biufU" or (labels.dtype.kind == "f" and (labels % 1 != 0).any()):
-            found = "numbers with fractions, or missing ones" if labels.dtype.kind == "f" else f"{labels.dtype} {np.asarray(y).dtype}"
+            found = tr("numbers with fractions, or missing ones") if labels.dtype.kind == "f" else f"{labels.dtype} {np.asarray(y).dtype}"
             raise DataError(
                 "y", tr("expected labels: texts, whole numbers or booleans, got {got}", got=found), tr("correct y, or use a Regressor")
             )

@@ -86,7 +86,7 @@ def refuse_existing(folder: Path) -> None:
         # A kill while the first file was written leaves a part of it: that is nothing.
         if all(entry.match(".*.part") for entry in folder.iterdir()):
             return
-        more = f", or go on with --resume {folder}" if (folder / "config.yaml").is_file() else ""
+        more = tr(", or go on with --resume {folder}", folder=folder) if (folder / "config.yaml").is_file() else ""
         raise UsageError("--out", tr("{folder} exists and is not empty", folder=folder), tr("choose another{more}", more=more))
     if folder.exists():
         raise UsageError("--out", tr("{folder} is a file, expected a folder", folder=folder), tr("choose another"))

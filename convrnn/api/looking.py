@@ -118,7 +118,11 @@ def _row(examples: Examples, path: str, number: int) -> int:
     numbers = [int(end) for end in ends] if all(end.isdecimal() for end in ends) else list(range(1, len(ends) + 1))
     found = [place for place, each in enumerate(numbers) if each == number]
     if not found:
-        there = f"its {len(numbers)} are in rows {numbers[0]} to {numbers[-1]}" if numbers else "it has none"
+        there = (
+            tr("its {count} are in rows {first} to {last}", count=len(numbers), first=numbers[0], last=numbers[-1])
+            if numbers
+            else tr("it has none")
+        )
         raise UsageError("--row", tr("{path} has no example in row {number}", path=path, number=number), there)
     if len(found) > 1:
         names = ", ".join(examples.names[place] for place in found[:4])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from convrnn.core.errors import UsageError
-from convrnn.core.language import tr
+from convrnn.core.language import both, either, tr
 from convrnn.core.spec import Record
 from convrnn.core.yaml_text import read_yaml
 from convrnn.modality import Modality
@@ -104,8 +104,8 @@ def _place(key: str, places: Mapping[str, tuple[str, ...]]) -> tuple[str, str]:
     if len(homes) > 1:
         raise UsageError(
             "--set",
-            tr("{key} is known to {names}", key=key, names=" and ".join(homes)),
-            tr("write {choices}", choices=" or ".join(f"{home}.{key}" for home in homes)),
+            tr("{key} is known to {names}", key=key, names=both(homes)),
+            tr("write {choices}", choices=either([f"{home}.{key}" for home in homes])),
         )
     return homes[0], key
 

@@ -221,7 +221,9 @@ def _run(data: Any, y: Any, how: Reading, request: Request, job: _Job) -> Run:
     if job.folder is not None and not job.resume:
         made = new_folder(job.folder, _config(data, how, request, prepared, job.command))
     if why := native.why_not():
-        job.say(f"note: compiled kernels are not used ({why}); install a C++ compiler and reinstall convrnn for faster training")
+        job.say(
+            tr("note: compiled kernels are not used ({why}); install a C++ compiler and reinstall convrnn for faster training", why=why)
+        )
     with _kept(job, made):
         return _finish(prepared, _fit(prepared, job), job)
 
@@ -250,8 +252,8 @@ def _kept(job: _Job, made: list[Path]) -> Iterator[None]:
     except Interrupted:
         raise
     except KeyboardInterrupt:
-        kept = f"go on with --resume {folder}" if folder is not None else "nothing is kept without a folder"
-        raise Interrupted(f"interrupted; {kept}") from None
+        kept = tr("go on with --resume {folder}", folder=folder) if folder is not None else tr("nothing is kept without a folder")
+        raise Interrupted(tr("interrupted; {kept}", kept=kept)) from None
     except ConvrnnError as error:
         if folder is not None and not job.resume and not begun(folder):
             discard(folder, made)
@@ -308,7 +310,7 @@ def _finish(prepared: Prepared, fitted: Fitted, job: _Job) -> Run:
 
 def _read_back(folder: Path, say: Say) -> Run:
     """A run that is done; its report is drawn where the training was cut off before that."""
-    say(f"{folder} is done already; to train anew, choose another --out")
+    say(tr("{folder} is done already; to train anew, choose another --out", folder=folder))
     if not (folder / "report.html").is_file():
         _draw(folder, say)
     metrics, summary = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("metrics.json", "summary.json"))
@@ -321,14 +323,14 @@ def _read_back(folder: Path, say: Say) -> Run:
 def _draw(folder: Path, say: Say) -> None:
     """The report; a machine that cannot draw has its run all the same."""
     try:
-        say(f"report: {render(folder)}")
+        say(tr("report: {page}", page=render(folder)))
     except UsageError as error:
-        say(f"no report: {error}")
+        say(tr("no report: {error}", error=error.message))
 
 
 def _finding(epochs: list[Epoch], classes: Mapping[str, int]) -> str:
     first = findings(epochs, chance_loss(classes))[0]
-    return f"{first.sentence} {first.remedy}".strip()
+    return tr("{sentence} {remedy}", sentence=first.sentence, remedy=first.remedy) if first.remedy else first.sentence
 
 
 def _silent(line: str) -> None:

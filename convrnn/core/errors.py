@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from convrnn.core.language import said, tr
+from convrnn.core.language import joined, said, tr
 
 
 class ConvrnnError(Exception):
@@ -33,7 +33,7 @@ class ConvrnnError(Exception):
     def message(self) -> str:
         """The line, in the language of this context."""
         line = tr("{where}: {problem}", where=self.where, problem=self.problem) if self.where else said(self.problem)
-        return tr("{problem}; {remedy}", problem=line, remedy=self.remedy) if self.remedy else line
+        return said(joined((line, self.remedy)))
 
     def within(self, place: str) -> Self:
         """The same error, seen from one level further out: `place.where`."""

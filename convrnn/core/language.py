@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import locale
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -161,6 +161,22 @@ def english(value: Any) -> Any:
     return [english(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def listed(parts: Iterable[str]) -> str:
+    """Parts of a sentence with commas between them; empty ones are left out."""
+    told, *others = filter(None, parts)
+    for part in others:
+        told = tr("{first}, {rest}", first=told, rest=part)
+    return told
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Sentences with semicolons between them; empty ones are left out."""
+    told, *others = filter(None, parts)
+    for part in others:
+        told = tr("{first}; {rest}", first=told, rest=part)
+    return told
+
+
 def both(names: Sequence[str]) -> str:
     """Names with `and` before the last."""
     return names[0] if len(names) == 1 else tr("{first} and {last}", first=", ".join(names[:-1]), last=names[-1])
@@ -187,4 +203,4 @@ def _text(value: object, how: str | None, form: str | None) -> str:
     """What stands in the place of a name in braces; a message stays one."""
     if isinstance(value, Message) and not how and not form:
         return value
-    return format(Formatter().convert_field(value, how), form or "")  # pyright: ignore[reportArgumentType]  (None: no conversion)
+    return format(Formatter().convert_field(value, how), form or "")

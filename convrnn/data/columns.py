@@ -73,12 +73,12 @@ def resolve(table: Table, wanted: Columns, labelled: bool = True) -> tuple[Colum
     sorts: dict[str, Sort] = {name: sort_of(cells) for name, cells in zip(table.columns, table.cells, strict=True)}
     if found == RECOGNISE and not table.header and is_blocks(table):
         named = Columns(table.columns[3:], table.columns[2], None, table.columns[0], table.columns[1], "long")
-        return named, (f"{table.name}: recognised as id, time, class, then channels",)
+        return named, (tr("{name}: recognised as id, time, class, then channels", name=table.name),)
     notes: list[str] = []
     if found.target is None and wanted.target is None:
         found = replace(found, target=_find_target(table, found, sorts, labelled))
         if found.target is not None:
-            notes.append(f"{table.name}: target is {found.target!r}")
+            notes.append(tr("{name}: target is {target!r}", name=table.name, target=found.target))
     found, layout_notes = _with_layout(table, found, sorts)
     return found, (*notes, *layout_notes)
 
@@ -205,9 +205,9 @@ def _with_layout(table: Table, found: Columns, sorts: dict[str, Sort]) -> tuple[
     unused = [name for name in table.columns if name not in {*inputs, found.target, found.group, found.id, found.time}]
     if found.layout == given:  # found when the training part was read, and said then
         return found, ()
-    notes = [f"{table.name}: {_sentence(found)}"]
+    notes = [_sentence(table.name, found)]
     if unused:
-        notes.append(f"{table.name}: not used: {_listing(unused)}")
+        notes.append(tr("{name}: not used: {unused}", name=table.name, unused=_listing(unused)))
     return found, tuple(notes)
 
 
@@ -240,22 +240,39 @@ def _one_text(table: Table, names: list[str]) -> list[str]:
     raise DataError(
         table.name,
         tr("the text could be any of {listing}", listing=_listing(names)),
-        tr("name it with --input, for example --input {names!r}", names=names[0]),
+        tr("name it with --input, for example --input {example!r}", example=names[0]),
     )
 
 
-def _sentence(found: Columns) -> str:
+def _sentence(name: str, found: Columns) -> str:
     """How the inputs were recognised, for the user."""
     inputs = _listing(found.inputs)
     if found.layout == "wide":
-        return f"each row is a series of {len(found.inputs)} frames, {found.inputs[0]!r} to {found.inputs[-1]!r}"
+        return tr(
+            "{name}: each row is a series of {count} frames, {first!r} to {last!r}",
+            name=name,
+            count=len(found.inputs),
+            first=found.inputs[0],
+            last=found.inputs[-1],
+        )
     if found.layout == "long":
-        return f"rows of one {found.id!r} are a series, channels {inputs}" + (f", in order of {found.time!r}" if found.time else "")
-    return {"cells": "each cell is a series, channels", "image": "each cell is a picture, in", "text": "text is"}[
-        found.layout
-    ] + f" {inputs}"
+        if found.time:
+            return tr(
+                "{name}: rows of one {id!r} are a series, channels {inputs}, in order of {time!r}",
+                name=name,
+                id=found.id,
+                inputs=inputs,
+                time=found.time,
+            )
+        return tr("{name}: rows of one {id!r} are a series, channels {inputs}", name=name, id=found.id, inputs=inputs)
+    if found.layout == "cells":
+        return tr("{name}: each cell is a series, channels {inputs}", name=name, inputs=inputs)
+    if found.layout == "image":
+        return tr("{name}: each cell is a picture, in {inputs}", name=name, inputs=inputs)
+    return tr("{name}: text is {inputs}", name=name, inputs=inputs)
 
 
 def _listing(names: Collection[str]) -> str:
     shown = [repr(name) for name in list(names)[:8]]
-    return ", ".join(shown) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    listed = ", ".join(shown)
+    return tr("{listed} and {more} more", listed=listed, more=len(names) - 8) if len(names) > 8 else listed

@@ -56,7 +56,7 @@ def labelled_table(name: str, text: str, notes: tuple[str, ...] = (), hierarchy:
         labels.append(label.removeprefix(_FASTTEXT))
         texts.append(rest[0].strip())
     columns: dict[str, Sequence[str]] = {"label": labels, "text": texts}
-    said = (f"{name}: each line is a label and a text",)
+    said = (tr("{name}: each line is a label and a text", name=name),)
     if hierarchy or is_hierarchy(labels):
         columns |= {"coarse": [label.partition(":")[0] for label in labels], "fine": [label.partition(":")[2] for label in labels]}
     return Table(name, tuple(columns), tuple(columns.values()), [number for number, _ in numbered], True, (*notes, *said))

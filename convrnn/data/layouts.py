@@ -106,7 +106,11 @@ def _text(table: Table, names: Sequence[str]) -> tuple[list[Any], tuple[str, ...
     columns = [["" if cell is None else str(cell) for cell in table.column(name)] for name in names]
     inputs = [" ".join(cells).strip() for cells in zip(*columns, strict=True)]
     empty = sum(not text for text in inputs)
-    return list(inputs), (), ((f"{table.name}: {empty} of {len(inputs)} rows have no text",) if empty else ())
+    return (
+        list(inputs),
+        (),
+        ((tr("{name}: {empty} of {rows} rows have no text", name=table.name, empty=empty, rows=len(inputs)),) if empty else ()),
+    )
 
 
 def _image(table: Table, names: Sequence[str]) -> tuple[list[Any], tuple[str, ...], tuple[str, ...]]:
@@ -166,9 +170,11 @@ def _in_time(table: Table, columns: Columns, owner: NDArray[np.int64]) -> tuple[
         return in_file, ()
     times, bad = numbers(table.column(columns.time))
     if bad or np.isnan(times).any():
-        return in_file, (f"{table.name}: {columns.time!r} is not numeric, rows keep the order of the file",)
+        return in_file, (tr("{name}: {time!r} is not numeric, rows keep the order of the file", name=table.name, time=columns.time),)
     by_time = np.lexsort((times, owner))
-    return by_time, () if (by_time == in_file).all() else (f"{table.name}: rows were put in order of {columns.time!r}",)
+    return by_time, () if (by_time == in_file).all() else (
+        tr("{name}: rows were put in order of {time!r}", name=table.name, time=columns.time),
+    )
 
 
 def _check_constant(table: Table, name: str, id_name: str, blocks: Sequence[NDArray[np.int64]]) -> None:

@@ -35,7 +35,7 @@ _COMMON = frozenset(
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),
     (codecs.BOM_UTF32_BE, "utf-32", "UTF-32"),
-    (codecs.BOM_UTF8, "utf-8-sig", "UTF-8 with a byte order mark"),
+    (codecs.BOM_UTF8, "utf-8-sig", tr("UTF-8 with a byte order mark")),
     (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
     (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
 )
@@ -142,7 +142,7 @@ def unpacked(name: str, data: bytes) -> Content:
 
 
 def decode(source: Content, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """The text of a file, and what to tell the user about its encoding (nothing for plain UTF-8).
+    """The text of a file, and what to tell the user about its encoding (nothing for plain UTF-8), without the name of the file.
 
     Raises:
         DataError: not a text file, or not in the `encoding` that was given.
@@ -151,7 +151,7 @@ def decode(source: Content, encoding: str | None = None) -> tuple[str, tuple[str
         return _decode_as(source, encoding), ()
     for mark, codec, title in _BYTE_ORDER_MARKS:
         if source.data.startswith(mark):
-            return _decode_as(source, codec), (f"{source.name}: {title}",)
+            return _decode_as(source, codec), (title,)
     if b"\0" in source.data:
         raise DataError(
             source.name, tr("expected text, got a binary file"), tr("see the formats that are read in the README, or convert it to CSV")
@@ -162,12 +162,12 @@ def decode(source: Content, encoding: str | None = None) -> tuple[str, tuple[str
         pass
     chinese = _as_chinese(source.data)
     if chinese is not None:
-        return chinese, (f"{source.name}: not UTF-8, read as GB18030 (Chinese)",)
+        return chinese, (tr("not UTF-8, read as GB18030 (Chinese)"),)
     try:
         text, title = source.data.decode("cp1252"), "Windows-1252"
     except UnicodeDecodeError:
         text, title = source.data.decode("latin-1"), "Latin-1"
-    return text, (f"{source.name}: not UTF-8, read as {title} (convert it to UTF-8 if letters look wrong)",)
+    return text, (tr("not UTF-8, read as {title} (convert it to UTF-8 if letters look wrong)", title=title),)
 
 
 def lines(text: str) -> Iterable[tuple[int, str]]:
@@ -256,9 +256,9 @@ def _nearby(place: Path) -> str:
     parent = place.parent
     names = [entry.name for entry in data_files(parent)] if parent.is_dir() else []
     if not parent.is_dir():
-        return f"there is no folder {parent} either"
+        return tr("there is no folder {parent} either", parent=parent)
     near = nearest(place.name, names)
-    return f"did you mean {near}?" if near else "check the path, or see `convrnn datasets` for the built-in sets"
+    return tr("did you mean {near}?", near=near) if near else tr("check the path, or see `convrnn datasets` for the built-in sets")
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

@@ -47,4 +47,8 @@ def alike(name: str, pictures: Sequence[NDArray[Any]]) -> tuple[list[NDArray[Any
     if grey in (0, len(pictures)):
         return list(pictures), ()
     joined = [np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels for pixels in pictures]
-    return joined, (f"{name}: {grey} of {len(pictures)} pictures are grey, the rest in colour; all are read as colour",)
+    return joined, (
+        tr(
+            "{name}: {grey} of {all} pictures are grey, the rest in colour; all are read as colour", name=name, grey=grey, all=len(pictures)
+        ),
+    )

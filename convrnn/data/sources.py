@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from convrnn.core.errors import DataError, UsageError
 from convrnn.core.language import tr
+from convrnn.core.terms import part_named
 from convrnn.data import builtin
 from convrnn.data.arrays import IDX, idx_source, npz_source
 from convrnn.data.columns import UnknownColumn
@@ -31,7 +32,7 @@ from convrnn.data.timeseries import read_ts
 _REGULAR = 10
 """So many lines with the same number of commas are no sentences."""
 
-_READ = "CSV, TSV, JSONL, Parquet, Arrow, .npz, .ts, idx, lines of text, or folders of pictures or texts"
+_READ = tr("CSV, TSV, JSONL, Parquet, Arrow, .npz, .ts, idx, lines of text, or folders of pictures or texts")
 _FOREIGN = re.compile(r"(?i)\.(wav|flac|mp3|ogg|mp4|avi|mkv|xlsx?|docx?|pkl|pickle|pt|pth|mat|h5|hdf5|safetensors|npy|tsf|arff)$")
 
 
@@ -157,9 +158,15 @@ def _with_partners(place: Traversable, beside: Sequence[Traversable], how: _How,
         try:
             found = _file(partner, beside, again).train
         except UnknownColumn as error:
-            source = replace(source, train=_said(source.train, f"{partner.name}: not taken as {part} part ({error})"))
+            source = replace(
+                source,
+                train=_said(
+                    source.train,
+                    tr("{name}: not taken as {part} part ({error})", name=partner.name, part=part_named(part), error=error.message),
+                ),
+            )
             continue
-        found = _said(found, f"{partner.name}: taken as the {part} part")
+        found = _said(found, tr("{name}: taken as the {part} part", name=partner.name, part=part_named(part)))
         source = replace(source, valid=found) if part == "valid" else replace(source, test=found)
     return source
 
@@ -189,7 +196,8 @@ def _content(source: Content, how: _How, folder: Traversable | None) -> tuple[Ex
         return examples_of(replace(read_arrow(source), folder=folder), how.columns, how.labelled)
     if source.plain.endswith(".ts"):
         return read_ts(source, how.labelled, how.encoding), how.columns
-    text, notes = decode(source, how.encoding)
+    text, found = decode(source, how.encoding)
+    notes = tuple(tr("{name}: {note}", name=source.name, note=note) for note in found)
     if not text.strip():
         raise DataError(source.name, tr("the file is empty"), tr("give a file with data"))
     if re.search(r"(?im)^@(problemname|classlabel|targetlabel|data)\b", text[:10_000]):
@@ -197,7 +205,12 @@ def _content(source: Content, how: _How, folder: Traversable | None) -> tuple[Ex
     table = _table(source, text, notes, how)
     if table.columns[:2] == ("label", "text") and how.columns.target is None and "coarse" in table.columns:
         counts = len(set(table.column("coarse"))), len(set(table.column("label")))
-        said = f"{source.name}: labels are COARSE:fine; learning the {counts[0]} coarse ones (--target label for all {counts[1]})"
+        said = tr(
+            "{name}: labels are COARSE:fine; learning the {coarse} coarse ones (--target label for all {fine})",
+            name=source.name,
+            coarse=counts[0],
+            fine=counts[1],
+        )
         table = replace(table, notes=(*table.notes, said))
         how = how._replace(columns=replace(how.columns, target="coarse", inputs=("text",)))
     examples, columns = examples_of(replace(table, folder=folder), how.columns, how.labelled)
@@ -279,7 +292,7 @@ def _folder_of_files(folder: Traversable, files: Sequence[Traversable], folders:
                 listing=listing,
                 more=" ..." if len(folders) > 8 else "",
             ),
-            tr("name one, for example {folder}/{folders}", folder=folder.name, folders=folders[0].name),
+            tr("name one, for example {folder}/{name}", folder=folder.name, name=folders[0].name),
         )
     train = [file for file in files if role_of(file.name) == "train"]
     if not train and len(files) == 1 and role_of(files[0].name) is None:
@@ -296,11 +309,11 @@ def _folder_of_files(folder: Traversable, files: Sequence[Traversable], folders:
             tr("a test part without its training part: {listing}", listing=listing),
             tr("put the training file beside it, or name one file"),
         )
-    what = f"{len(train)} training files" if train else f"{len(files)} files"
+    what = tr("{count} training files", count=len(train)) if train else tr("{count} files", count=len(files))
     raise DataError(
         folder.name,
         tr("{what}, and it is not clear which to read: {listing}", what=what, listing=listing),
-        tr("name one, for example {folder}/{train}", folder=folder.name, train=(train or files)[0].name),
+        tr("name one, for example {folder}/{name}", folder=folder.name, name=(train or files)[0].name),
     )
 
 

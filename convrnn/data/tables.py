@@ -186,10 +186,10 @@ def read_delimited(source: Content, text: str, delimiter: str | None, notes: tup
         twice = Counter(columns).most_common(1)[0][0]
         raise DataError(f"{source.name}:1", tr("two columns are called {twice!r}", twice=twice), tr("rename one of them"))
     cells = tuple(zip(*(row for _, row in body), strict=True))
-    said = () if header else (f"{source.name}: no header, columns are called column 1 to column {width}",)
+    said = () if header else (tr("{name}: no header, columns are called column 1 to column {width}", name=source.name, width=width),)
     if delimiter == ";" and any(_DECIMAL_COMMA.fullmatch(cell) for column in cells for cell in column[:_SAMPLE]):
         cells = tuple(tuple(cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in column) for column in cells)
-        said = (*said, f"{source.name}: decimal commas are read as points")
+        said = (*said, tr("{name}: decimal commas are read as points", name=source.name))
     return Table(source.name, columns, cells, [number for number, _ in body], header, (*notes, *said))
 
 

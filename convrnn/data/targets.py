@@ -9,6 +9,7 @@ from dataclasses import replace
 from convrnn.core.errors import DataError, UsageError
 from convrnn.core.labels import in_order, label, to_number
 from convrnn.core.language import tr
+from convrnn.core.terms import part_named
 from convrnn.data.examples import Examples, Target, Task
 
 FEW_LABELS = 20
@@ -22,18 +23,23 @@ def task_of(examples: Examples) -> tuple[Task, str]:
         DataError: there are no targets.
     """
     if examples.task is not None:
-        return examples.task, f"{examples.task} (as the data or the user says)"
+        return examples.task, tr("{task} (as the data or the user says)", task=examples.task)
     targets = known(examples)
     numbers = [to_number(target) for target in targets]
     distinct = len(set(targets))
     name = examples.target_name
     if any(number is None for number in numbers):
-        return "classify", f"classify, since {name!r} holds {distinct} labels that are not numbers"
+        return "classify", tr("classify, since {name!r} holds {distinct} labels that are not numbers", name=name, distinct=distinct)
     if any(number is not None and not number.is_integer() for number in numbers):
-        return "regress", f"regress, since {name!r} holds numbers with fractions"
-    if distinct > FEW_LABELS and distinct * 10 > len(targets):
-        return "regress", f"regress, since {name!r} holds {distinct} different whole numbers in {len(targets)} rows"
-    return "classify", f"classify, since {name!r} holds {distinct} different whole numbers in {len(targets)} rows"
+        return "regress", tr("regress, since {name!r} holds numbers with fractions", name=name)
+    task: Task = "regress" if distinct > FEW_LABELS and distinct * 10 > len(targets) else "classify"
+    return task, tr(
+        "{task}, since {name!r} holds {distinct} different whole numbers in {rows} rows",
+        task=task,
+        name=name,
+        distinct=distinct,
+        rows=len(targets),
+    )
 
 
 def as_task(examples: Examples, task: Task | None) -> Examples:
@@ -94,7 +100,7 @@ def check_labels(train: Examples, other: Examples | None = None, part: str = "te
     """
     seen = {label(target) for target in known(train)}
     if len(seen) < 2:
-        only = ", ".join(map(repr, seen)) or "nothing"
+        only = ", ".join(map(repr, seen)) or tr("nothing")
         raise DataError(
             train.names[0],
             tr(
@@ -115,7 +121,7 @@ def check_labels(train: Examples, other: Examples | None = None, part: str = "te
                 tr(
                     "label {label!r} comes only in the {part} part ({count} rows), never in training",
                     label=label(target),
-                    part=part,
+                    part=part_named(part),
                     count=count,
                 ),
                 tr("correct the label, or give rows of it to the training part"),

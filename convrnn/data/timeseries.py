@@ -31,7 +31,8 @@ def read_ts(source: Content, labelled: bool = True, encoding: str | None = None)
     Raises:
         DataError: no `@data`, a value that is no number, dimensions that do not fit, a label that the header does not list.
     """
-    text, notes = decode(source, encoding)
+    text, said = decode(source, encoding)
+    notes = tuple(tr("{name}: {note}", name=source.name, note=note) for note in said)
     header: dict[str, str] = {}
     rows: list[tuple[int, str]] = []
     in_data = False
@@ -86,7 +87,11 @@ def _examples(name: str, header: dict[str, str], rows: list[tuple[int, str]], la
         channels=("value",) if channels == 1 else tuple(f"dimension {place}" for place in range(1, channels + 1)),
         target_name="target" if task == "regress" else "class",
         task=task,
-        notes=(*notes, *series_notes(name, inputs), *((f"{name}: time stamps are left out, values taken in order",) if stamped else ())),
+        notes=(
+            *notes,
+            *series_notes(name, inputs),
+            *((tr("{name}: time stamps are left out, values taken in order", name=name),) if stamped else ()),
+        ),
     )
 
 
@@ -96,10 +101,12 @@ def series_notes(name: str, inputs: list[NDArray[np.float32]]) -> tuple[str, ...
     missing = sum(int(np.isnan(array).sum()) for array in inputs)
     notes: list[str] = []
     if min(lengths) != max(lengths):
-        notes.append(f"{name}: lengths {min(lengths)} to {max(lengths)}")
+        notes.append(tr("{name}: lengths {least} to {most}", name=name, least=min(lengths), most=max(lengths)))
     if missing:
         rows = sum(bool(np.isnan(array).any()) for array in inputs)
-        notes.append(f"{name}: missing values: {missing}, in {rows} of {len(inputs)} series")
+        notes.append(
+            tr("{name}: missing values: {missing}, in {rows} of {all} series", name=name, missing=missing, rows=rows, all=len(inputs))
+        )
     return tuple(notes)
 
 

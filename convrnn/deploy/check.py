@@ -67,7 +67,11 @@ class Differences:
         for name, (error, place) in self.worst.items():
             largest = self.largest[name]
             if not error <= TOLERANCE[self.dtype] * largest:
-                by = "in shape or in whole numbers" if error == float("inf") else f"by {error:.3g}, its largest number being {largest:.3g}"
+                by = (
+                    tr("in shape or in whole numbers")
+                    if error == float("inf")
+                    else tr("by {error:.3g}, its largest number being {largest:.3g}", error=error, largest=largest)
+                )
                 problem = tr("the exported graph is not the net: {name} differs {by}, at {place}", name=name, by=by, place=place)
                 raise JobError(where, problem, tr("nothing was written; please report it"))
             found = max(found, error / largest if error else 0.0)

@@ -69,7 +69,7 @@ class Seen(Mapping[str, Tensor]):
         if symbol == OUTPUT:
             return self.y.values
         if symbol not in self.inner:
-            raise NotSeen(self.place, f"has no value {symbol!r}", f"it has {', '.join(self)}")
+            raise NotSeen(self.place, tr("has no value {symbol!r}", symbol=symbol), tr("it has {names}", names=", ".join(self)))
         return self.inner[symbol]
 
     def __iter__(self) -> Iterator[str]:
@@ -176,7 +176,7 @@ class Trace(Mapping[str, Seen]):
             return self._seen[place]
         found = [each for key, each in self._seen.items() if key == f"{place}.{each.name}"]
         if not found:
-            raise NotSeen("trace", f"no layer stands at {place!r}", f"there are {', '.join(self._seen)}")
+            raise NotSeen("trace", tr("no layer stands at {layer!r}", layer=place), tr("there are {names}", names=", ".join(self._seen)))
         return found[0]
 
     def __iter__(self) -> Iterator[str]:

@@ -16,6 +16,7 @@ from pydantic import Field
 from convrnn.core.errors import DataError, SpecError
 from convrnn.core.language import tr
 from convrnn.core.spec import register
+from convrnn.core.terms import part_named
 from convrnn.modality.base import Encoded, Examples, Floats, Modality, numbers
 from convrnn.modality.resample import resize
 
@@ -116,10 +117,16 @@ class Image(Modality):
     def describe(self) -> str:
         """See `Modality.describe`."""
         self.require_fitted()
-        colours = {1: "grey", 3: "colour"}.get(len(self.offsets), f"{len(self.offsets)} colours")
-        resized = "" if self.height is None else ", resized with their width in proportion"
-        how = {"unit": "0..1", "standard": "mean 0, standard deviation 1", "none": "as they are"}[self.scale]
-        return f"pictures, {colours}, {self.high} pixels high{resized}; time runs along the width; pixels: {how}"
+        colours = {1: tr("grey"), 3: tr("colour")}.get(len(self.offsets), tr("{count} colours", count=len(self.offsets)))
+        resized = "" if self.height is None else tr(", resized with their width in proportion")
+        how = {"unit": "0..1", "standard": tr("mean 0, standard deviation 1"), "none": tr("as they are")}[self.scale]
+        return tr(
+            "pictures, {colours}, {high} pixels high{resized}; time runs along the width; pixels: {how}",
+            colours=colours,
+            high=self.high,
+            resized=resized,
+            how=how,
+        )
 
     def notes(self, examples: Examples) -> tuple[str, ...]:
         """Pictures that are resized, turned grey or turned to colour. See `Modality.notes`."""
@@ -127,19 +134,27 @@ class Image(Modality):
         shapes = [_pixels(raw, examples.names[row]).shape for row, raw in enumerate(examples.inputs)]
         resized = sum(shape[0] != self.high for shape in shapes)
         recoloured = sum(shape[2] != len(self.offsets) for shape in shapes)
-        said = [f"pictures resized to {self.high} pixels of height: {resized:,}"] if resized else []
-        said += [f"pictures turned {'grey' if len(self.offsets) == 1 else 'to colour'}: {recoloured:,}"] if recoloured else []
+        said = [tr("pictures resized to {high} pixels of height: {count:,}", high=self.high, count=resized)] if resized else []
+        if recoloured:
+            grey = len(self.offsets) == 1
+            said.append(
+                tr("pictures turned grey: {count:,}", count=recoloured)
+                if grey
+                else tr("pictures turned to colour: {count:,}", count=recoloured)
+            )
         return tuple(said)
 
     def _learn(self, examples: Examples) -> Self:
         pictures = [_pixels(raw, examples.names[row]) for row, raw in enumerate(examples.inputs)]
         if not any(picture.size for picture in pictures):
-            raise DataError("training part", tr("expected at least one pixel, got none"), tr("give rows that hold pictures"))
+            raise DataError(
+                tr("{part} part", part=part_named("train")), tr("expected at least one pixel, got none"), tr("give rows that hold pictures")
+            )
         high = self.height or pictures[0].shape[0]
         colours = max(picture.shape[2] for picture in pictures)
         for row, picture in enumerate(pictures):
             if self.height is None and picture.shape[0] != high:
-                wanted = f"expected a picture {high} pixels high, as {examples.names[0]} is"
+                wanted = tr("expected a picture {high} pixels high, as {name} is", high=high, name=examples.names[0])
                 raise DataError(examples.names[row], tr("{wanted}, got {got}", wanted=wanted, got=picture.shape[0]), _HEIGHT_REMEDY)
             pictures[row] = _recoloured(picture, colours, examples.names[row])
         least = float(min(block.min() for block in _blocks(pictures)))
@@ -176,10 +191,10 @@ class Image(Modality):
         if not pixels.size:
             return
         if self.whole and self.largest > 1 and pixels.max() <= 1 and not _whole(pixels):
-            wanted = f"expected whole numbers up to {self.largest:g} as in training"
+            wanted = tr("expected whole numbers up to {largest:g} as in training", largest=self.largest)
             raise DataError(name, tr("{wanted}, got fractions of 1", wanted=wanted), _UNITS_REMEDY)
         if not self.whole and pixels.dtype.kind in "ui" and pixels.max() > max(self.largest, 1):
-            wanted = f"expected fractions up to {self.largest:g} as in training"
+            wanted = tr("expected fractions up to {largest:g} as in training", largest=self.largest)
             raise DataError(name, tr("{wanted}, got whole numbers up to {got}", wanted=wanted, got=pixels.max()), _UNITS_REMEDY)
 
 
@@ -192,7 +207,7 @@ _HEIGHT_REMEDY = tr("give height=N, the height in pixels to bring all pictures t
 
 def _pixels(raw: Any, name: str) -> NDArray[Any]:
     """`[H, W, C]` of real numbers that float32 can hold."""
-    array = numbers(raw, name, "pixels [height, width, colours]")
+    array = numbers(raw, name, tr("pixels [height, width, colours]"))
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or not array.shape[0] or not array.shape[2]:

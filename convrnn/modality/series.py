@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from convrnn.core.errors import DataError, SpecError
 from convrnn.core.language import tr
 from convrnn.core.spec import register
+from convrnn.core.terms import part_named
 from convrnn.modality.base import Encoded, Examples, Floats, Modality, numbers, row_name
 
 Doubles = NDArray[np.float64]
@@ -124,8 +125,14 @@ class Series(Modality):
         """See `Modality.describe`."""
         self.require_fitted()
         names = f" ({', '.join(self.channels[:8])}{', …' if len(self.channels) > 8 else ''})" if self.channels else ""
-        masks = f", {self.masks} of them with a mask of missing values" if self.masked else ""
-        return f"series of {len(self.offsets)} channel(s){names}{masks}; scale: {self.scale}; missing values: {self.fill}"
+        return tr(
+            "series of {count} channel(s){names}{masks}; scale: {scale}; missing values: {fill}",
+            count=len(self.offsets),
+            names=names,
+            masks=tr(", {masks} of them with a mask of missing values", masks=self.masks) if self.masked else "",
+            scale=self.scale,
+            fill=self.fill,
+        )
 
     def notes(self, examples: Examples) -> tuple[str, ...]:
         """Missing values by channel, and whether the model has a mask for them. See `Modality.notes`."""
@@ -133,10 +140,17 @@ class Series(Modality):
         counts = np.zeros(len(self.offsets), dtype=np.int64)
         for row, raw in enumerate(self._aligned(examples)):
             counts += np.isnan(_frames(raw, examples.names[row], self.channels or len(self.offsets))).sum(axis=0)
-        how = {"previous": "the value before", "linear": "a line between neighbours", "mean": "the mean", "zero": "zero"}[self.fill]
+        how = {"previous": tr("the value before"), "linear": tr("a line between neighbours"), "mean": tr("the mean"), "zero": tr("zero")}[
+            self.fill
+        ]
         return tuple(
-            f"missing values of channel {_label(self.channels, channel)}, filled with {how}: {counts[channel]:,}"
-            + ("" if channel in self.masked else "; training had none, so no mask tells the model")
+            tr(
+                "missing values of channel {channel}, filled with {how}: {count:,}{unmasked}",
+                channel=_label(self.channels, channel),
+                how=how,
+                count=counts[channel],
+                unmasked="" if channel in self.masked else tr("; training had none, so no mask tells the model"),
+            )
             for channel in np.flatnonzero(counts)
         )
 
@@ -146,10 +160,14 @@ class Series(Modality):
         width = rows[0].shape[1] if rows else 0
         for row, frames in enumerate(rows):
             if frames.shape[1] != width:
-                raise _other_width(examples.names[row], frames.shape[1], width, f" as in {examples.names[0]}")
+                raise _other_width(examples.names[row], frames.shape[1], width, tr(" as in {name}", name=examples.names[0]))
         values_TC = np.concatenate(rows) if rows else np.zeros((0, 0))
         if not values_TC.size:
-            raise DataError("training part", tr("expected at least one frame of one channel, got none"), tr("give rows that hold values"))
+            raise DataError(
+                tr("{part} part", part=part_named("train")),
+                tr("expected at least one frame of one channel, got none"),
+                tr("give rows that hold values"),
+            )
         means, _, _ = _statistics(values_TC, "standard", np.zeros(width))
         # "instance" learns no scale; 0 and 1 stand in its place.
         offsets, spreads, _ = _statistics(values_TC, "none" if self.scale == "instance" else self.scale, means)
@@ -197,7 +215,7 @@ class Series(Modality):
 
 def _frames(raw: Any, name: str, channels: tuple[str, ...] | int | None) -> Doubles:
     """float64 `[T, C]` with NaN where a value is missing; `channels` (their names or number) are expected, None: any number."""
-    array = numbers(raw, name, "numbers [frames, channels]")
+    array = numbers(raw, name, tr("numbers [frames, channels]"))
     width = len(channels) if isinstance(channels, tuple) else channels
     if array.ndim == 1:  # one channel; or, from an empty list, no frames of however many channels
         array = array.reshape(0, width or 1) if not array.size else array[:, None]

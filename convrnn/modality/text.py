@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from convrnn.core.errors import DataError, SpecError
-from convrnn.core.language import tr
+from convrnn.core.language import joined, tr
 from convrnn.core.spec import register
+from convrnn.core.terms import part_named
 from convrnn.modality import tokens as cut
 from convrnn.modality.base import Examples, Modality
 
@@ -141,17 +142,20 @@ class Text(Modality):
         why = ""
         if self.unspaced_share is not None:
             half = self.unspaced_share >= 0.5
-            share = f"{self.unspaced_share:.0%} of the text is in a script without spaces"
-            why = f" (recognised: {share if words or half else 'a text has fewer than two words'})"
-        facts = [
-            f"text by {self.unit}{why}",
-            f"vocabulary of {len(self.vocabulary):,} {'words' if words else 'characters'} and {UNKNOWN_TOKEN}",
+            share = tr("{share:.0%} of the text is in a script without spaces", share=self.unspaced_share)
+            why = tr(" (recognised: {why})", why=share if words or half else tr("a text has fewer than two words"))
+        size = len(self.vocabulary)
+        facts: list[str] = [
+            tr("text by word{why}", why=why) if words else tr("text by character{why}", why=why),
+            tr("vocabulary of {size:,} words and {unknown}", size=size, unknown=UNKNOWN_TOKEN)
+            if words
+            else tr("vocabulary of {size:,} characters and {unknown}", size=size, unknown=UNKNOWN_TOKEN),
         ]
-        facts += ["lower case"] if self._lowers else []
+        facts += [tr("lower case")] if self._lowers else []
         facts += [self.normal_form] if self.normal_form != "none" else []
-        facts += ["every digit as 0"] if self.numbers == "shape" else []
-        facts += [f"cut after {self.max_tokens:,} tokens"] if self.max_tokens else []
-        return "; ".join(facts)
+        facts += [tr("every digit as 0")] if self.numbers == "shape" else []
+        facts += [tr("cut after {count:,} tokens", count=self.max_tokens)] if self.max_tokens else []
+        return joined(facts)
 
     def notes(self, examples: Examples) -> tuple[str, ...]:
         """Unknown tokens, texts that were cut and texts without any token. See `Modality.notes`."""
@@ -164,9 +168,21 @@ class Text(Modality):
             unknown += sum(token not in self._ids for token in kept)
             longer += len(found) > len(kept)
             empty += not found
-        said = [f"tokens not in the vocabulary ({UNKNOWN_TOKEN}): {unknown:,} of {total:,} ({unknown / total:.1%})"] if unknown else []
-        said += [f"texts cut after {self.max_tokens:,} tokens: {longer:,}"] if longer else []
-        said += [f"texts without any token: {empty:,}"] if empty else []
+        said = (
+            [
+                tr(
+                    "tokens not in the vocabulary ({token}): {unknown:,} of {total:,} ({share:.1%})",
+                    token=UNKNOWN_TOKEN,
+                    unknown=unknown,
+                    total=total,
+                    share=unknown / total,
+                )
+            ]
+            if unknown
+            else []
+        )
+        said += [tr("texts cut after {most:,} tokens: {count:,}", most=self.max_tokens, count=longer)] if longer else []
+        said += [tr("texts without any token: {count:,}", count=empty)] if empty else []
         return tuple(said)
 
     @cached_property
@@ -184,7 +200,11 @@ class Text(Modality):
         for row, raw in enumerate(examples.inputs):
             counts.update(bare.tokens(raw, examples.names[row])[: self.max_tokens])
         if not counts:
-            raise DataError("training part", tr("expected texts, got none with a token in it"), tr("give rows that hold text"))
+            raise DataError(
+                tr("{part} part", part=part_named("train")),
+                tr("expected texts, got none with a token in it"),
+                tr("give rows that hold text"),
+            )
         least = self.min_count or (2 if _share_seen_once(counts) <= _MOST_UNKNOWN else 1)
         kept = sorted((token for token, count in counts.items() if count >= least), key=lambda token: (-counts[token], token))
         if not kept:

@@ -227,7 +227,7 @@ def _mistake(record: Json, arrays: Mapping[str, np.ndarray], where: str) -> Mist
     array = arrays.get(str(record.get("array")))
     rank = 2 if kind == "series" else 3
     if array is None or array.ndim != rank:
-        got = "nothing" if array is None else f"an array of {array.ndim} axes"
+        got = tr("nothing") if array is None else tr("an array of {axes} axes", axes=array.ndim)
         raise DataError(f"{where}.array", tr("expected an array of {rank} axes in mistakes.npz, got {got}", rank=rank, got=got), REMEDY)
     return Mistake(answer, kind, array=array)
 

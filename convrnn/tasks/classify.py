@@ -75,7 +75,7 @@ class Classify(Task):
             raise SpecError("classify.class_weights", tr("expected 'balanced' or nothing, got {got!r}", got=class_weights))
         counts = Counter(label(target) for target in targets)
         if len(counts) < 2:
-            only = ", ".join(map(repr, counts)) or "nothing"
+            only = ", ".join(map(repr, counts)) or tr("nothing")
             raise DataError(
                 "target",
                 tr("expected at least two labels, got {got} in all {count} rows", got=only, count=len(targets)),
@@ -156,5 +156,5 @@ class Classify(Task):
 
 def _listed(labels: Sequence[str], most: int = 12) -> str:
     """Labels for an error line, cut where it would grow too long."""
-    more = f" and {len(labels) - most} more" if len(labels) > most else ""
-    return ", ".join(labels[:most]) + more
+    some = ", ".join(labels[:most])
+    return tr("{listed} and {more} more", listed=some, more=len(labels) - most) if len(labels) > most else some
