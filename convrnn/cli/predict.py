@@ -35,7 +35,7 @@ def run(
         from convrnn.core.files import write
 
         write(out, _WRITERS[out.suffix](rows))
-        console.aside(f"{len(rows)} answers in {out}")
+        console.aside(tr("{count} answers in {out}", count=len(rows), out=out))
     elif json:
         console.as_json({"predictions": rows})
     else:

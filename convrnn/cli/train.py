@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,9 @@ import typer
 
 from convrnn.cli import console
 from convrnn.cli.verb import TYPED
+from convrnn.core.columns import wrapped
 from convrnn.core.language import tr
+from convrnn.core.terms import named, part_named
 
 NAME = "train"
 
@@ -82,7 +83,7 @@ def _refuse_others(context: typer.Context) -> None:
 
     for name in context.params:
         source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE" and name not in ("resume", "json", "quiet"):
+        if source is not None and source.name == "COMMANDLINE" and name not in ("resume", "json", "quiet", "lang"):
             shown = "DATA" if name == "data" else f"--{name}"
             raise UsageError(
                 "--resume",
@@ -133,10 +134,17 @@ def _result(run: Any) -> list[str]:
     """The figures, part by part, and where the run is."""
     parts = {part: values for part, values in run.metrics.items() if part in ("test", "valid", "train")}
     names = list(dict.fromkeys(name for values in parts.values() for name in values))
-    rows = [[part, *(f"{values[name]:.4f}" if name in values else "" for name in names)] for part, values in parts.items()]
-    lines = ["", *console.table(["", *names], rows, right=range(1, len(names) + 1)), ""]
-    lines += [*textwrap.wrap(run.finding, 79), ""]
-    lines.append(f"{run.metrics['seconds']['train']:.1f} s of training, {run.metrics['parameters']:,} parameters, run: {run.folder}")
+    rows = [[part_named(part), *(f"{values[name]:.4f}" if name in values else "" for name in names)] for part, values in parts.items()]
+    lines = ["", *console.table(["", *map(named, names)], rows, right=range(1, len(names) + 1)), ""]
+    lines += [*wrapped(run.finding, 79), ""]
+    lines.append(
+        tr(
+            "{seconds:.1f} s of training, {parameters:,} parameters, run: {folder}",
+            seconds=run.metrics["seconds"]["train"],
+            parameters=run.metrics["parameters"],
+            folder=run.folder,
+        )
+    )
     return lines
 
 

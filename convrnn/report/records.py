@@ -17,7 +17,7 @@ from typing import Any, Literal, Self, TypeAlias
 import numpy as np
 
 from convrnn.core.errors import DataError, JobError
-from convrnn.core.language import tr
+from convrnn.core.language import Message, tr
 
 Json: TypeAlias = Mapping[str, Any]
 REMEDY = tr("restore the file or train again")
@@ -172,6 +172,20 @@ def read(folder: str | Path) -> Run:
         task=_part(summary, "task"),
         command=str(summary.get("command") or ""),
     )
+
+
+def messages(data: Json) -> list[str]:
+    """What was noticed when the data were read, in the language of this context; as it was written where its record is missing.
+
+    Raises:
+        DataError: a record that is none.
+    """
+    texts = [str(note) for note in data.get("notes") or ()]
+    records = data.get("messages") or [None] * len(texts)
+    try:
+        return [text if record is None else Message.from_record(record) for text, record in zip(texts, records, strict=True)]
+    except (ValueError, AttributeError) as error:
+        raise DataError("summary.json: data.messages", tr("expected one for each note ({error})", error=error), REMEDY) from error
 
 
 def read_history(path: str | Path) -> tuple[tuple[Step, ...], tuple[Epoch, ...]]:

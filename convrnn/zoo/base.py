@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from convrnn.core.checks import wanted_by
 from convrnn.core.errors import SpecError, UsageError
-from convrnn.core.language import either, tr
+from convrnn.core.language import declared, either, tr
 from convrnn.core.seq import Ids, Shape
 from convrnn.core.spec import unknown_name
 from convrnn.layers.base import Spec
@@ -163,7 +163,7 @@ class Entry:
         except ValidationError as error:
             wanted = either(list(dict.fromkeys(map(wanted_by, error.errors()))))
             raise SpecError(
-                f"{self.name}.{name}", tr("expected {wanted}, got {got!r}", wanted=wanted, got=value), self.options[name].meaning
+                f"{self.name}.{name}", tr("expected {wanted}, got {got!r}", wanted=wanted, got=value), declared(self.options[name].meaning)
             ) from None
 
 
