@@ -248,7 +248,10 @@ def _accuracy(run: Run, scores: Classified) -> Markup:
         "div.scale", *(tag(f"span.{name}", attributes={"style": place}) for name, place in marks), attributes={"aria-hidden": "true"}
     )
     ends = tag(
-        "div.ends", tag("span", "0\u202f%"), tag("span", tr("band: interval, dotted: most frequent class")), tag("span", "100\u202f%")
+        "div.ends",
+        tag("span", tr("{number}\u202f%", number=0)),
+        tag("span", tr("band: interval, dotted: most frequent class")),
+        tag("span", tr("{number}\u202f%", number=100)),
     )
     return join([tag("div.headline", number, tag("div", *said)), scale, ends])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from convrnn.core.language import tr
+from convrnn.core.language import english, tr
 from convrnn.core.terms import named
 from convrnn.tasks.base import Task
 from convrnn.training.optim import Plateau
@@ -42,8 +42,8 @@ class Course:
     why: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
+        """As plain JSON values, in English."""
+        return english(asdict(self))
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Course:
