@@ -247,10 +247,11 @@ def _accuracy(run: Run, scores: Classified) -> Markup:
     scale = tag(
         "div.scale", *(tag(f"span.{name}", attributes={"style": place}) for name, place in marks), attributes={"aria-hidden": "true"}
     )
+    between = tr("band: interval, dotted: most frequent class")
     ends = tag(
         "div.ends",
         tag("span", tr("{number}\u202f%", number=0)),
-        tag("span", tr("band: interval, dotted: most frequent class")),
+        tag("span", between),
         tag("span", tr("{number}\u202f%", number=100)),
     )
     return join([tag("div.headline", number, tag("div", *said)), scale, ends])
