@@ -191,7 +191,7 @@ def configuration(run: Run) -> Markup:
     }
     spent_on = {"train": tr("training time"), "measure": tr("measuring time"), "": tr("time")}
     facts |= {spent_on.get(name, name): numerals.seconds(float(value)) for name, value in times.items()}
-    facts |= {name.replace("_", " "): value for name, value in (run.task or {}).items() if isinstance(value, str | int | float)}
+    facts |= {name: value for name, value in (run.task or {}).items() if isinstance(value, str | int | float)}
     config = tag("details", tag("summary", "config.yaml"), tag("pre", tag("code", run.config.rstrip()))) if run.config.strip() else Markup()
     return join([_facts(facts), config])
 

@@ -50,7 +50,7 @@ MISTAKES = {
 
 def english(text: str) -> list[str]:
     """The English sentences in a text."""
-    text = re.sub(r"`[^`]*`|'[^']*'|\[[^]]*\]|--[\w-]+(=\S+)?|\S*[/\\]\S*|pip install \S+( \S+)?", " \u00b7 ", text)
+    text = re.sub(r"`[^`]*`|'[^']*'|\[[^]]*\]|--[\w-]+(=\S+)?|\S*[/\\]\S*|pip install \S+( \S+)?|convrnn( [a-z]+)*", " \u00b7 ", text)
     return re.findall(r"\b[A-Za-z]{2,}(?: [A-Za-z]{2,})+\b", text)
 
 

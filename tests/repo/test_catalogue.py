@@ -92,7 +92,7 @@ def faults(key: str, text: str) -> Iterator[str]:
     if text != text.strip():
         yield "a blank at an end"
     # A shape in brackets is written as code is.
-    plain = re.sub(r"\[[^]]*\]", "", text)
+    plain = re.sub(r"\[[^]]*\]", "[]", text)
     if re.search(f"{HAN}[,;:?!]|[,;:?!]{HAN}|{HAN}\\.(?![\\w.])", plain):
         yield "half-width punctuation beside Chinese"
     if re.search(f"{HAN} {HAN}|{MARKS} | {MARKS}", plain):
