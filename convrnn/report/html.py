@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from convrnn.core.language import tr
 from convrnn.report import numerals
 from convrnn.report.curves import Finding
 from convrnn.report.markup import Column, Markup, escape, join, table, tag
@@ -119,6 +120,18 @@ def calibration_caption(scores: Classified) -> str:
     return f"Expected calibration error {percent(scores.ece)} (ten bins). The model is {lean}. Lines are 95\u202f% intervals."
 
 
+def _sound(parts: Mapping[str, Any]) -> str | None:
+    """Durations and rates of recordings, over all parts."""
+    found = [part["sound"] for part in parts.values() if part.get("sound")]
+    if not found:
+        return None
+    shortest, longest = min(each["seconds"]["min"] for each in found), max(each["seconds"]["max"] for each in found)
+    rates = sorted({int(rate) for each in found for rate in each["rates"]})
+    return tr(
+        "{shortest:.2f} to {longest:.2f} s, {rates} Hz", shortest=shortest, longest=longest, rates=", ".join(f"{rate:,}" for rate in rates)
+    )
+
+
 def data(run: Run) -> Markup:
     """The parts, their lengths, classes, channels, and what was noticed when the files were read."""
     record = run.data or {}
@@ -135,6 +148,7 @@ def data(run: Run) -> Markup:
         "kind": record.get("kind"),
         "task": record.get("task"),
         "channels": len(channels) or None,
+        "sound": _sound(parts),
         "classes": len(training_counts(run)) or None,
         "missing values": record.get("missing") or None,
     }
