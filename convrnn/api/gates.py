@@ -84,7 +84,7 @@ def _record(
         return {**record, "words": list(words_of(model, raw, WORDS) or ())}
     key = f"g{len(arrays)}"
     shown = as_shown(model, raw)
-    arrays[key] = shown if shown.ndim == 3 else shown[:LONGEST]
+    arrays[key] = shown[:, :LONGEST] if shown.ndim == 3 else shown[:LONGEST]
     return {**record, "array": key}
 
 

@@ -68,8 +68,6 @@ def test_offline(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise urllib.error.URLError("no route")
 
     monkeypatch.setattr(urllib.request, "urlopen", unreachable)
-    with pytest.raises(
-        JobError, match=r"fsdd: could not be downloaded .*no route.* put a zip of .* or name one as DATA"
-    ) as caught:
+    with pytest.raises(JobError, match=r"fsdd: could not be downloaded .*no route.* put a zip of .* or name one as DATA") as caught:
         builtin.load("fsdd")
     assert str(cache) in str(caught.value) and not cache.parent.exists()
