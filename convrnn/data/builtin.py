@@ -235,7 +235,7 @@ _SETS = {
         ),
         Builtin(
             "fsdd",
-            "3,000 spoken digits in English at 8 kHz, 0.1 to 2.3 s, 6 speakers, 10 labels: 2,400 to learn from, 300 to watch, 300 to test",
+            "2,400 + 300 spoken English digits, 300 more to watch, 8 kHz, 0.1 to 2.3 s, 10 labels",
             "audio",
             "classify",
             "Free Spoken Digit Dataset, Jackson et al. 2018; downloaded once",
