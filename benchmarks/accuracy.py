@@ -37,6 +37,7 @@ GOALS = (
     Goal("mnist crnn", "DIR/mnist --model crnn", 3, least=0.990),
     Goal("mnist bilstm", "DIR/mnist --model bilstm", 3, least=0.980),
     Goal("JapaneseVowels", "DIR/ucr_uea/JapaneseVowels --model crnn", 5, least=0.975),
+    Goal("fsdd", "DIR/fsdd/recordings.zip --model crnn", 3, least=0.98),
     Goal("ECG", "DIR/mts_baydogan/ECG --model crnn", 5),
     Goal("PLAID", "DIR/ucr_uea/PLAID --model crnn", 1),
     Goal("trec6", "DIR/trec6/TREC.train.gz --model text-cnn", 3, least=0.87),

@@ -39,6 +39,7 @@ _HOMES = {
     "convrnn.layers.embed": ("Embedding",),
     "convrnn.layers.framewise": ("Activation", "Flatten", "Fold", "Linear"),
     "convrnn.layers.gated": ("GLU", "Channels"),
+    "convrnn.layers.log_mel": ("LogMel",),
     "convrnn.layers.norm": ("BatchNorm", "LayerNorm", "RMSNorm"),
     "convrnn.layers.norm_whole": ("CumulativeNorm", "GroupNorm", "InstanceNorm"),
     "convrnn.layers.pool": ("Pool",),
@@ -51,6 +52,7 @@ _HOMES = {
     "convrnn.layers.transposed": ("ConvTranspose", "Upsample"),
     "convrnn.layers.weight_norm": ("WeightNorm",),
     "convrnn.layers.window": ("TimeDistributed", "Window"),
+    "convrnn.modality.sound": ("Resampler", "Sound"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -28,6 +28,7 @@ from convrnn.layers.dropout import Dropout as Dropout
 from convrnn.layers.embed import Embedding as Embedding
 from convrnn.layers.framewise import Activation as Activation, Flatten as Flatten, Fold as Fold, Linear as Linear
 from convrnn.layers.gated import GLU as GLU, Channels as Channels
+from convrnn.layers.log_mel import LogMel as LogMel
 from convrnn.layers.norm import BatchNorm as BatchNorm, LayerNorm as LayerNorm, RMSNorm as RMSNorm
 from convrnn.layers.norm_whole import CumulativeNorm as CumulativeNorm, GroupNorm as GroupNorm, InstanceNorm as InstanceNorm
 from convrnn.layers.pool import Pool as Pool
@@ -40,6 +41,7 @@ from convrnn.layers.trace import Trace as Trace
 from convrnn.layers.transposed import ConvTranspose as ConvTranspose, Upsample as Upsample
 from convrnn.layers.weight_norm import WeightNorm as WeightNorm
 from convrnn.layers.window import TimeDistributed as TimeDistributed, Window as Window
+from convrnn.modality.sound import Resampler as Resampler, Sound as Sound
 
 __version__: str
 __all__: list[str]

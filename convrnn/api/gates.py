@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from convrnn.api.looking import recurrence, words_of
-from convrnn.api.records import as_picture
+from convrnn.api.records import as_shown
 from convrnn.core.files import replacing, write
 from convrnn.core.labels import label
 from convrnn.core.language import english, tr
@@ -76,7 +76,7 @@ def _examples(encoded: Encoded, examples: Examples, answers: list[dict[str, Any]
 def _record(
     model: Model, examples: Examples, answers: list[dict[str, Any]], row: int, arrays: dict[str, np.ndarray[Any, Any]]
 ) -> dict[str, Any]:
-    """Name, target, answer and input of a row; series and pictures go into `arrays`."""
+    """Name, target, answer and input of a row; what is drawn of the others goes into `arrays`."""
     assert examples.targets is not None
     record = {"name": examples.names[row], "target": examples.targets[row]}
     record |= {key: value for key, value in answers[row].items() if key != "probabilities"}
@@ -84,7 +84,8 @@ def _record(
     if examples.kind == "text":
         return {**record, "words": list(words_of(model, raw, WORDS) or ())}
     key = f"g{len(arrays)}"
-    arrays[key] = as_picture(raw) if examples.kind == "image" else np.asarray(raw)[:LONGEST]
+    shown = as_shown(model, raw)
+    arrays[key] = shown[:, :LONGEST] if shown.ndim == 3 else shown[:LONGEST]
     return {**record, "array": key}
 
 

@@ -29,7 +29,7 @@ TaskName = Literal["classify", "regress"]
 Say = Callable[[str], None]
 """Where lines for the user go."""
 
-DEFAULT_MODEL = {"series": "crnn", "text": "text-cnn", "image": "crnn"}
+DEFAULT_MODEL = {"series": "crnn", "text": "text-cnn", "image": "crnn", "audio": "crnn"}
 _TASKS: dict[str, type[Classify] | type[Regress]] = {"classify": Classify, "regress": Regress}
 
 
@@ -162,7 +162,7 @@ def _encode(examples: Examples, modality: Modality, task: Task, part: str, say: 
     for note in modality.notes(examples):
         say(tr("{part}: {note}", part=called(part), note=note))
     encoded = Encoded(modality.encode_examples(examples))
-    return Part(encoded, task.encode(_targets(examples), examples.names), modality.masks)
+    return Part(encoded, task.encode(_targets(examples), examples.names), modality.masks, examples.inputs, modality.encode)
 
 
 def _targets(examples: Examples) -> list[Any]:

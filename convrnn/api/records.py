@@ -16,11 +16,17 @@ from convrnn.core.files import replacing, write
 from convrnn.core.language import Message, english
 from convrnn.core.yaml_text import read_yaml
 from convrnn.data import Examples
+from convrnn.data.sounds import sound_facts
+from convrnn.deploy import Model
 from convrnn.deploy.describe import latency, layer_table
+from convrnn.modality import Sound
 from convrnn.tasks import Classify
 
 MISTAKES = 24
 """The most confident wrong answers that are kept with their inputs."""
+
+HEARD = 24_000
+"""Samples of the longest recording that a report can play, 1.5 s at 16 kHz: 24 of them make a page 1.5 MB larger at most."""
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
@@ -35,8 +41,11 @@ def write_predictions(path: Path, examples: Examples, answers: list[dict[str, An
     write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
-def write_mistakes(folder: Path, examples: Examples, answers: list[dict[str, Any]]) -> None:
-    """`mistakes.json` and `mistakes.npz`: the wrong answers given with the most confidence (or furthest off), with their inputs as read."""
+def write_mistakes(folder: Path, model: Model, examples: Examples, answers: list[dict[str, Any]]) -> None:
+    """`mistakes.json` and `mistakes.npz`: the wrong answers given with the most confidence (or furthest off), with their inputs as read.
+
+    Of a recording its frames as a picture, and its samples where it is short.
+    """
     records: list[dict[str, Any]] = []
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     for row in _worst(examples, answers):
@@ -47,7 +56,10 @@ def write_mistakes(folder: Path, examples: Examples, answers: list[dict[str, Any
             record["text"] = examples.inputs[row]
         else:
             record["array"] = f"m{len(arrays)}"
-            arrays[record["array"]] = as_picture(examples.inputs[row]) if examples.kind == "image" else np.asarray(examples.inputs[row])
+            arrays[record["array"]] = as_shown(model, examples.inputs[row])
+        if isinstance(sound := examples.inputs[row], Sound) and len(sound) <= HEARD:
+            record |= {"sound": f"{record['array']}.sound", "rate": sound.rate}
+            arrays[record["sound"]] = np.clip(np.rint(sound.samples * 32767.0), -32768, 32767).astype(np.int16)
         records.append(record)
     with replacing(folder / "mistakes.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]  (its stub takes the keywords for its own options)
@@ -60,6 +72,17 @@ def _worst(examples: Examples, answers: list[dict[str, Any]]) -> list[int]:
         wrong = [row for row, answer in enumerate(answers) if answer["label"] != str(targets[row])]
         return sorted(wrong, key=lambda row: -answers[row]["probability"])[:MISTAKES]
     return sorted(range(len(answers)), key=lambda row: -abs(answers[row]["value"] - float(targets[row])))[:MISTAKES]
+
+
+def as_shown(model: Model, raw: Any) -> np.ndarray[Any, Any]:
+    """An input as it is drawn: a series `[T, C]` as it is, a picture as a picture, a recording as its frames, the highest band on top."""
+    if model.kind == "image":
+        return as_picture(raw)
+    if model.kind != "audio":
+        return np.asarray(raw)
+    frames_TM = model.modality.encode(raw)
+    # Two deviations below the mean are dark, three above it are bright: loud bands are what is looked for.
+    return np.clip((frames_TM.T[::-1, :, None] + 2) * (255 / 5), 0, 255).astype(np.uint8)
 
 
 def as_picture(image: Any) -> np.ndarray[Any, Any]:
@@ -130,6 +153,8 @@ def part_summary(examples: Examples, part: Any) -> dict[str, Any]:
         "rows": len(examples),
         "length": {"min": int(lengths.min()), "median": int(np.median(lengths)), "max": int(lengths.max())},
     }
+    if examples.kind == "audio":
+        found["sound"] = sound_facts(examples.inputs)
     targets = examples.targets or []
     if targets and isinstance(targets[0], str):
         found["classes"] = dict(sorted(Counter(map(str, targets)).items()))

@@ -94,7 +94,7 @@ def train(
     Args:
         data: a built-in name, a path, or rows in memory (arrays, lists of arrays, texts, a data frame) with `y`.
         y: targets of rows in memory; for a data frame leave it out and name `target`.
-        model: a name of the zoo, the path of a YAML spec, or a spec; None: `crnn` for series and pictures, `text-cnn` for texts.
+        model: a name of the zoo, the path of a YAML spec, or a spec; None: `text-cnn` for texts, `crnn` for all else.
         task: `classify` or `regress`; None: inferred from the targets.
         input: columns of a table that are the input; empty: recognised.
         target: target column; None: recognised.
@@ -297,7 +297,7 @@ def _finish(prepared: Prepared, fitted: Fitted, job: _Job) -> Run:
         answers = model.task.decode(outputs[shown])
         model.save(folder)
         write_predictions(folder / "predictions.jsonl", examples, answers)
-        write_mistakes(folder, examples, answers)
+        write_mistakes(folder, model, examples, answers)
         write_gates(folder, model, prepared.encoded[shown].encoded, examples, answers)
         write_summary(folder, prepared, job.command)
         write_metrics(folder, metrics)

@@ -110,6 +110,10 @@ def _part(examples: Any, task: str) -> dict[str, Any]:
 
     sizes = sorted(len(raw) if examples.kind != "image" else raw.shape[1] for raw in examples.inputs)
     found: dict[str, Any] = {"rows": len(examples), "length": {"min": sizes[0], "median": sizes[len(sizes) // 2], "max": sizes[-1]}}
+    if examples.kind == "audio":
+        from convrnn.data.sounds import sound_facts
+
+        found["sound"] = sound_facts(examples.inputs)
     targets = examples.targets or []
     if task == "classify":
         found["classes"] = dict(sorted(Counter(label(target) for target in targets).items()))
@@ -176,6 +180,14 @@ def _reach(frames: int | None) -> str:
     return tr("all") if frames is None else str(frames)
 
 
+def _sound_lines(sound: dict[str, Any]) -> list[str]:
+    seconds = sound["seconds"]
+    rates = ", ".join(tr("{count:,} at {rate:,} Hz", count=count, rate=int(rate)) for rate, count in sound["rates"].items())
+    channels = ", ".join(tr("{count:,} of {number} channel(s)", count=count, number=number) for number, count in sound["channels"].items())
+    lasting = tr("{min:.2f} to {max:.2f} s, median {median:.2f} s, {total:,.0f} s in all", **seconds)
+    return [f"  {lasting}", f"  {rates}; {channels}"]
+
+
 def _data_lines(data: dict[str, Any]) -> list[str]:
     lines: list[str] = [tr("{name}: {kind}, {because}", name=data["name"], kind=data["kind"], because=data["because"])]
     for name, part in data["parts"].items():
@@ -190,6 +202,8 @@ def _data_lines(data: dict[str, Any]) -> list[str]:
                 median=length["median"],
             )
         )
+        if "sound" in part:
+            lines += _sound_lines(part["sound"])
         if "classes" in part:
             shown = [f"{label} {count}" for label, count in list(part["classes"].items())[:12]]
             more = len(part["classes"]) - len(shown)

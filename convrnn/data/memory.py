@@ -18,6 +18,7 @@ from convrnn.data.examples import RECOGNISE, Columns, Examples, Kind, Target
 from convrnn.data.layouts import examples_of
 from convrnn.data.tables import Table
 from convrnn.data.timeseries import series_notes
+from convrnn.modality.sound import Sound, as_samples
 
 
 def from_arrays(
@@ -33,11 +34,12 @@ def from_arrays(
 
     Args:
         X: `[N, T, C]` or `[N, T]` numbers, `[N, H, W]` uint8 or `[N, H, W, C]` pictures, a list of `[T]` or `[T, C]` arrays, a list of
-            texts, or a data frame whose columns are frames, or hold series or texts.
+            texts, a list of `Sound`, or a data frame whose columns are frames, or hold series or texts.
         y: targets, one a row; None: there are none.
         lengths: frames of each row where `X` is padded, or the lengths of rows that `X` `[sum, C]` holds one after the other.
         groups: one a row; rows of one group stay together in a split.
         kind: what a row is where numbers could be either; None: three dimensions are series unless they are uint8.
+            `audio`: `[N, samples]`, or a list of samples, at the rate that the model has learned.
         name: how errors call `X`.
 
     Raises:
@@ -104,6 +106,8 @@ def _inputs(X: Any, lengths: Any, kind: Kind | None, name: str) -> tuple[list[An
     if isinstance(X, list | tuple):
         if not X:
             raise DataError(name, tr("expected at least one row, got none"), tr("give some rows"))
+        if kind == "audio" or all(isinstance(row, Sound) for row in X):
+            return [_sound(row, f"{name}[{place}]") for place, row in enumerate(X)], "audio"
         if all(isinstance(row, str) for row in X):
             return [str(row) for row in X], "text"
         if lengths is None and kind != "image" and (len({len(np.shape(row)) for row in map(_array, X)}) == 1):
@@ -115,8 +119,19 @@ def _inputs(X: Any, lengths: Any, kind: Kind | None, name: str) -> tuple[list[An
         return _inputs(array.tolist(), None, kind, name)
     if array.dtype.kind not in "biuf":
         raise DataError(name, tr("expected numbers or texts, got an array of {got}", got=array.dtype), tr("convert it to float32"))
+    if kind == "audio":
+        return [_sound(row, f"{name}[{place}]") for place, row in enumerate(array)], "audio"
     found: Kind = kind or ("image" if array.ndim == 4 or (array.ndim == 3 and array.dtype == np.uint8 and lengths is None) else "series")
     return (_pictures(array, name) if found == "image" else _series(array, lengths, name)), found
+
+
+def _sound(row: Any, where: str) -> Any:
+    """A recording, or its samples alone."""
+    if not isinstance(row, Sound):
+        return as_samples(row, where)
+    if not len(row):
+        raise DataError(where, "the recording holds no sample", tr("remove the row"))
+    return row
 
 
 def _array(value: Any) -> NDArray[Any]:

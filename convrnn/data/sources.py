@@ -20,11 +20,21 @@ from convrnn.data import builtin
 from convrnn.data.arrays import IDX, idx_source, npz_source
 from convrnn.data.columns import UnknownColumn
 from convrnn.data.examples import RECOGNISE, Columns, Examples, Source, Task
-from convrnn.data.folders import class_files, class_folders, classes_of, is_class_folder, loose_pictures
+from convrnn.data.folders import (
+    class_files,
+    class_folders,
+    classes_of,
+    is_class_folder,
+    is_media,
+    loose_pictures,
+    loose_sounds,
+    named_sounds,
+)
 from convrnn.data.labelled import begins_with, has_labels, labelled_table, text_table
 from convrnn.data.layouts import examples_of
 from convrnn.data.opening import Content, content, data_files, decode, locate, partner_of, role_of, title_of, unpacked
 from convrnn.data.pictures import PICTURE
+from convrnn.data.sounds import SOUND, is_sound, sound, sound_notes
 from convrnn.data.tables import Table, delimiter_of, has_header, is_missing, is_number, read_arrow, read_delimited, read_jsonl
 from convrnn.data.targets import as_task
 from convrnn.data.timeseries import read_ts
@@ -32,8 +42,8 @@ from convrnn.data.timeseries import read_ts
 _REGULAR = 10
 """So many lines with the same number of commas are no sentences."""
 
-_READ = tr("CSV, TSV, JSONL, Parquet, Arrow, .npz, .ts, idx, lines of text, or folders of pictures or texts")
-_FOREIGN = re.compile(r"(?i)\.(wav|flac|mp3|ogg|mp4|avi|mkv|xlsx?|docx?|pkl|pickle|pt|pth|mat|h5|hdf5|safetensors|npy|tsf|arff)$")
+_READ = tr("CSV, TSV, JSONL, Parquet, Arrow, .npz, .ts, idx, lines of text, or folders of pictures, recordings or texts")
+_FOREIGN = re.compile(r"(?i)\.(mp4|avi|mkv|xlsx?|docx?|pkl|pickle|pt|pth|mat|h5|hdf5|safetensors|npy|tsf|arff)$")
 
 
 class _How(NamedTuple):
@@ -182,6 +192,10 @@ def _file(place: Traversable, beside: Sequence[Traversable], how: _How) -> Sourc
         if how.labelled:
             raise DataError(place.name, tr("one picture without a label"), tr("give the folder that has one folder of pictures a class"))
         return Source(title, loose_pictures(title, [place]))
+    if SOUND.search(place.name):
+        if how.labelled:
+            raise DataError(place.name, "one recording without a label", tr("give the folder that has one folder of recordings a class"))
+        return Source(title, loose_sounds(title, [place]))
     source = content(place)
     if source.plain.endswith(".npz") or source.data.startswith(b"PK\x03\x04"):
         return npz_source(source, title, how.labelled)
@@ -191,7 +205,10 @@ def _file(place: Traversable, beside: Sequence[Traversable], how: _How) -> Sourc
 
 
 def _content(source: Content, how: _How, folder: Traversable | None) -> tuple[Examples, Columns]:
-    """Unpacked bytes of a table, of a `.ts` file or of lines -> examples and how they were read."""
+    """Unpacked bytes of a table, of a `.ts` file, of a recording or of lines -> examples and how they were read."""
+    if is_sound(source.data) and not how.labelled:
+        recorded = sound(source.data, source.name)
+        return Examples("audio", [recorded], None, [source.name], notes=sound_notes(source.name, [recorded])), how.columns
     if source.data.startswith((b"PAR1", b"ARROW1")) or source.plain.endswith((".parquet", ".pq", ".arrow", ".feather", ".ipc")):
         return examples_of(replace(read_arrow(source), folder=folder), how.columns, how.labelled)
     if source.plain.endswith(".ts"):
@@ -264,6 +281,8 @@ def _folder(folder: Traversable, how: _How) -> Source:
         return Source(folder.name, class_folders(folder.name, folders, how.encoding))
     if files and not folders and all(PICTURE.search(file.name) for file in files) and not how.labelled:
         return Source(folder.name, loose_pictures(folder.name, files))
+    if files and not folders and all(SOUND.search(file.name) for file in files):
+        return named_sounds(folder.name, files) if how.labelled else Source(folder.name, loose_sounds(folder.name, files))
     return _folder_of_files(folder, files, folders, how)
 
 
@@ -275,6 +294,8 @@ def _part_folders(name: str, parts: dict[str, Traversable], how: _How) -> Source
 
 
 def _folder_of_files(folder: Traversable, files: Sequence[Traversable], folders: Sequence[Traversable], how: _How) -> Source:
+    if any(map(_is_tabular, files)):  # pictures and recordings beside a table are what its cells name
+        files = [file for file in files if not is_media(file)]
     foreign = [file for file in files if _FOREIGN.search(file.name)]
     if foreign and len(foreign) == len(files):
         raise DataError(
@@ -333,7 +354,7 @@ def _check_alike(train: Examples, other: Examples) -> None:
             tr("expected {wanted} as in the training part, got {got}", wanted=train.kind, got=other.kind),
             tr("give parts of one kind"),
         )
-    if train.kind != "text" and train.inputs[0].shape[-1] != other.inputs[0].shape[-1]:
+    if train.kind in ("series", "image") and train.inputs[0].shape[-1] != other.inputs[0].shape[-1]:
         channels = train.inputs[0].shape[-1], other.inputs[0].shape[-1]
         raise DataError(
             other.names[0],

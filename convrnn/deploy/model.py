@@ -27,6 +27,7 @@ from convrnn.data.examples import Columns, Examples
 from convrnn.data.memory import from_arrays
 from convrnn.deploy.export import Exported, FormatName, export
 from convrnn.layers.base import Layer, Spec
+from convrnn.layers.combine import Serial, SerialLayer
 from convrnn.layers.stream import Stream
 from convrnn.modality import Modality
 from convrnn.tasks import Task
@@ -64,7 +65,8 @@ class Model:
         """One answer a row, in order.
 
         Args:
-            rows: raw inputs as in training: series `[T, C]`, texts, pictures `[H, W, C]`.
+            rows: raw inputs as in training: series `[T, C]`, texts, pictures `[H, W, C]`, recordings as `Sound` or samples at
+                the model's rate.
 
         Returns:
             For a classifier `{"label", "probability", "probabilities"}`, for a regressor `{"value"}`.
@@ -96,15 +98,19 @@ class Model:
         return torch.cat(found)[places]
 
     def stream(self, batch: int = 1) -> Stream:
-        """A live session over encoded frames; `task.decode(stream.peek().values[:, 0])` is the answer so far.
+        """A live session; `task.decode(stream.peek().values[:, 0])` is the answer so far.
+
+        It takes encoded frames; for recordings samples `[B, n, 1]` at the model's rate, floats or int16.
 
         Raises:
             NotStreamable: names the layer and the remedy.
         """
-        return self.net.stream(batch)
+        return self._live().stream(batch)
 
     def export(self, form: FormatName | str, path: str | Path) -> Exported:
-        """Writes the layers as one file for other programs, after running it against them. What makes frames of raw input stays outside.
+        """Writes the layers as one file for other programs, after running it against them.
+
+        What makes frames of raw input stays outside, but for recordings: there the file takes samples `[B, n, 1]` at the model's rate.
 
         Args:
             form: `onnx`: whole rows; `onnx-step`: some frames and the state; `pt2`: whole rows for torch.
@@ -116,11 +122,22 @@ class Model:
             JobError: the file does not equal the model, or could not be written; an older one stays as it was.
         """
         about = {"name": self.name, "modality": self.modality.to_json(indent=None), "task": self.task.to_json(indent=None)}
-        return export(self.net, form, path, about)
+        return export(self._live(), form, path, about)
+
+    def _live(self) -> Layer:
+        """The layers, behind the one that makes frames of a live signal where the modality has one."""
+        front = self.modality.front()
+        if front is None:
+            return self.net
+        spec = Spec.from_dict(front)
+        layer = spec.build(1).to(next(self.net.parameters(), torch.empty(0)).device)
+        live = SerialLayer([layer, self.net], layer.in_shape)
+        live.name, live.made_from = Serial.name, Serial(spec, self.spec)
+        return live.eval()
 
     @property
     def kind(self) -> Any:
-        """`series`, `text` or `image`."""
+        """`series`, `text`, `image` or `audio`."""
         return self.modality.name
 
     @property

@@ -1,4 +1,5 @@
-"""Augmentation of encoded training rows: series, texts and pictures, off unless asked for. Knows no raw input, model or loss.
+"""Augmentation of training rows: series, texts and pictures here, recordings in `augment_sound.py`; off unless asked for. Knows no model
+and no loss.
 
 All chance is drawn from (seed, epoch, row), so neither the order of the rows, nor the number of workers, nor a resumed training changes it.
 
@@ -7,9 +8,10 @@ Shape legend: T frames, C channels, W and H width and height of a picture, B row
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field
-from typing import Annotated, ClassVar, Literal
+from functools import reduce
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -25,23 +27,39 @@ Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-def augment(array: Encoded, augmentations: Sequence[Augmentation], seed: int, epoch: int, index: int, masks: int = 0) -> Encoded:
-    """One encoded training row after all augmentations, in order: a pure function of its arguments.
+Again = Callable[[Callable[[Any], Any]], Encoded]
+"""A row encoded anew after a change of its raw input."""
+
+
+def augment(
+    array: Encoded, augmentations: Sequence[Augmentation], seed: int, epoch: int, index: int, masks: int = 0, again: Again | None = None
+) -> Encoded:
+    """One training row after all augmentations, in order, those of raw inputs before those of what is encoded: a pure function.
 
     Args:
-        array: series `[T, C]`, ids `[T]` or picture `[W, H, C]`.
+        array: as encoded: series `[T, C]`, ids `[T]`, recording `[T, mels]` or picture `[W, H, C]`.
         augmentations: what to do, in this order.
         seed: of the run.
         epoch: counted from 0.
         index: the row's number in the training part, counted from 0.
         masks: `Modality.masks` of the modality that encoded it.
+        again: encodes the row anew; needed where an augmentation changes raw inputs.
     """
     if not augmentations:
         return array
     rng = np.random.default_rng([seed, epoch, index])
+    first = [augmentation for augmentation in augmentations if changes_raw(augmentation)]
+    if first:
+        assert again is not None, first
+        array = again(lambda raw: reduce(lambda changed, augmentation: augmentation.before(changed, rng), first, raw))
     for augmentation in augmentations:
         array = augmentation.apply(array, rng, masks)
     return array
+
+
+def changes_raw(augmentation: Augmentation) -> bool:
+    """Whether it acts on raw inputs."""
+    return type(augmentation).before is not Augmentation.before
 
 
 def augment_batch(batch: Collated, augmentations: Sequence[Augmentation], seed: int, epoch: int, step: int) -> Collated:
@@ -115,7 +133,7 @@ class Scaling(Augmentation):
 
 @register("time_warp")
 class TimeWarp(Augmentation):
-    """Runs a series faster here and slower there; its first and last frame and its length stay.
+    """Runs a series (or the frames of a recording) faster here and slower there; its first and last frame and its length stay.
 
     As in Um et al. (2017, arXiv 1706.00527), but the speed at each knot is a positive number, the exponential of a normal one, and is
     linear in between: time is smooth and never runs backwards, however strong the warp.
@@ -125,7 +143,7 @@ class TimeWarp(Augmentation):
         knots: speeds drawn between both ends.
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("series",)
+    kinds: ClassVar[tuple[str, ...]] = ("series", "audio")
     sigma: Annotated[float, Field(ge=0, le=3)] = field(default=0.2, kw_only=False)
     knots: Annotated[int, Field(ge=0)] = 4
 
@@ -180,7 +198,7 @@ class Mixup(Augmentation):
         alpha: shares are drawn from Beta(alpha, alpha), for each row, the larger part staying with the row; 0: none.
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("series", "image")
+    kinds: ClassVar[tuple[str, ...]] = ("series", "audio", "image")
     alpha: Strength = field(default=0.2, kw_only=False)
 
     def mix(self, batch: Collated, rng: np.random.Generator) -> Collated:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from convrnn.core.seq import Ids
 
 Floats = NDArray[np.float32]
-"""Encoded frames of a series `[T, C]` or a picture `[W, H, C]`."""
+"""Encoded frames of a series `[T, C]`, a recording `[T, mels]` or a picture `[W, H, C]`."""
 
 Encoded = NDArray[Any]
 """float32 frames, or int64 ids `[T]`."""
@@ -113,6 +113,10 @@ class Modality(Record, ABC):
     @abstractmethod
     def _learn(self, examples: Examples) -> Self: ...
 
+    def front(self) -> dict[str, Any] | None:
+        """The layer that makes the same frames of a live signal, as its stored form; None: frames are made by `encode` alone."""
+        return None
+
     @property
     def masks(self) -> int:
         """How many of the last channels are masks (1: the value was missing) rather than measurements."""
@@ -173,11 +177,15 @@ class Augmentation(Record):
     family = "augmentation"
     kinds: ClassVar[tuple[str, ...]] = ()
 
+    def before(self, raw: Any, rng: np.random.Generator) -> Any:
+        """One raw input, changed before it is encoded; most augmentations act on what is encoded and return it as it is."""
+        return raw
+
     def apply(self, array: Encoded, rng: np.random.Generator, masks: int = 0) -> Encoded:
         """One encoded row, changed.
 
         Args:
-            array: series `[T, C]`, ids `[T]` or picture `[W, H, C]`.
+            array: series `[T, C]`, ids `[T]`, recording `[T, mels]` or picture `[W, H, C]`.
             rng: where chance comes from.
             masks: how many of a series' last channels are masks, which take no noise (`Modality.masks`).
         """

@@ -129,6 +129,18 @@ def calibration_caption(scores: Classified) -> str:
     )
 
 
+def _sound(parts: Mapping[str, Any]) -> str | None:
+    """Durations and rates of recordings, over all parts."""
+    found = [part["sound"] for part in parts.values() if part.get("sound")]
+    if not found:
+        return None
+    shortest, longest = min(each["seconds"]["min"] for each in found), max(each["seconds"]["max"] for each in found)
+    rates = sorted({int(rate) for each in found for rate in each["rates"]})
+    return tr(
+        "{shortest:.2f} to {longest:.2f} s, {rates} Hz", shortest=shortest, longest=longest, rates=", ".join(f"{rate:,}" for rate in rates)
+    )
+
+
 def data(run: Run) -> Markup:
     """The parts, their lengths, classes, channels, and what was noticed when the files were read."""
     record = run.data or {}
@@ -144,6 +156,7 @@ def data(run: Run) -> Markup:
         tr("kind"): record.get("kind"),
         tr("task"): record.get("task"),
         tr("channels"): len(channels) or None,
+        tr("sound"): _sound(parts),
         tr("classes"): len(training_counts(run)) or None,
         tr("missing values"): record.get("missing") or None,
     }

@@ -1,6 +1,7 @@
-"""The most confident mistakes, shown as what they are: the curve, the text, the picture; as cards of a page and as a figure.
+"""The most confident mistakes, shown as what they are: the curve, the text, the picture, the sound; as cards of a page and as a figure.
 
-Knows the inputs as they were read (raw units, stored pictures) and nothing of what a model makes of them.
+Knows the inputs as they were read (raw units, stored pictures; of recordings the bands as a picture) and nothing of what a model makes of
+them.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import base64
 import io
 import math
+import wave
 from collections.abc import Mapping, Sequence
 
+import matplotlib
 import matplotlib.image
 import numpy as np
 from matplotlib.axes import Axes
@@ -27,11 +30,12 @@ WIDE, HIGH = 300, 104  # of a curve, in units of its SVG
 POINTS = 400  # of a curve: more would not be seen
 TEXT = 600  # characters of a text
 MANY = 24  # mistakes in the page
+PICTURES = ("image", "audio")  # kinds that are shown as a picture
 
 
 def cards(found: Sequence[Mistake], channels: Sequence[str]) -> Markup:
     """One card a mistake: the input, what it is and what the model said."""
-    grid = "div.cards.pictures" if all(each.kind == "image" for each in found) else "div.cards"
+    grid = "div.cards.pictures" if all(each.kind in PICTURES for each in found) else "div.cards"
     return tag(grid, *(tag("figure.card", *_input(each), _caption(each)) for each in found[:MANY]), _legend(found, channels))
 
 
@@ -40,9 +44,9 @@ def grid(found: Sequence[Mistake], lettering: Lettering, labels: Sequence[str]) 
     shown = [each for each in found if each.array is not None][:MANY]
     if not shown:
         return None
-    across = min(6 if shown[0].kind == "image" else 3, len(shown))
+    across = min(6 if shown[0].kind in PICTURES else 3, len(shown))
     down = math.ceil(len(shown) / across)
-    size = 1.35 if shown[0].kind == "image" else 2.6
+    size = 1.35 if shown[0].kind in PICTURES else 2.6
     figure = Figure(figsize=(across * size, down * 1.6), layout="constrained")
     names = dict(zip(labels, lettering.axis(labels).labels, strict=True)) if labels else {}
     places = figure.subplots(down, across, squeeze=False).ravel().tolist()
@@ -71,7 +75,9 @@ def _input(each: Mistake) -> list[Markup]:
     if each.array is None:
         text = each.text if len(each.text) <= TEXT else each.text[:TEXT] + "\u2026"
         return [tag("blockquote", text, attributes={"dir": "auto"})]
-    return [_picture(each)] if each.kind == "image" else _curve(each.array)
+    if each.kind not in PICTURES:
+        return _curve(each.array)
+    return [_picture(each)] if each.samples is None else [_picture(each), _player(each.samples, each.rate)]
 
 
 def _caption(each: Mistake) -> Markup:
@@ -88,7 +94,7 @@ def _caption(each: Mistake) -> Markup:
 
 def _picture(each: Mistake) -> Markup:
     buffer = io.BytesIO()
-    matplotlib.image.imsave(buffer, rgb(each.array), format="png")
+    matplotlib.image.imsave(buffer, _coloured(each), format="png")
     data = base64.b64encode(buffer.getvalue()).decode()
     return tag(
         "img",
@@ -97,6 +103,26 @@ def _picture(each: Mistake) -> Markup:
             "alt": tr("{true}, taken for {said}", true=each.answer.target, said=each.answer.label or each.answer.value),
         },
     )
+
+
+def _player(samples: np.ndarray, rate: int) -> Markup:
+    """The sound itself, as a WAV file within the page."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.astype("<i2").tobytes())
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return tag("audio", attributes={"controls": "", "preload": "none", "src": f"data:audio/wav;base64,{data}"})
+
+
+def _coloured(each: Mistake) -> np.ndarray:
+    """A picture as it is; bands of sound, whose shades are no brightness, by colours that are equally far apart."""
+    if each.kind == "image":
+        return rgb(each.array)
+    assert each.array is not None
+    return matplotlib.colormaps["magma"](each.array[:, :, 0], bytes=True)[:, :, :3]
 
 
 def rgb(array: np.ndarray | None) -> np.ndarray:
@@ -174,8 +200,8 @@ def _draw(axes: Axes, each: Mistake) -> None:
     assert each.array is not None
     axes.set_xticks([])
     axes.set_yticks([])
-    if each.kind == "image":
-        axes.imshow(rgb(each.array), interpolation="nearest")
+    if each.kind in PICTURES:
+        axes.imshow(_coloured(each), interpolation="nearest", aspect="equal" if each.kind == "image" else "auto")
         axes.spines[:].set_visible(False)
         return
     channels, _ = curves(each.array)

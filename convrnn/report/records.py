@@ -83,12 +83,23 @@ class Answer:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer with its input as it was read: a text, a series `[T, C]` in raw units or a picture `[H, W, C]` uint8."""
+    """A wrong answer with its input as it was read.
+
+    Attributes:
+        answer: what was said.
+        kind: of the input.
+        text: the text.
+        array: a series `[T, C]` in raw units, a picture `[H, W, C]` uint8, or the bands of a recording `[bands, T, 1]` uint8.
+        samples: int16 of a recording, if it can be played.
+        rate: its samples a second.
+    """
 
     answer: Answer
-    kind: Literal["text", "series", "image"]
+    kind: Literal["text", "series", "image", "audio"]
     text: str = ""
     array: np.ndarray | None = None
+    samples: np.ndarray | None = None
+    rate: int = 0
 
 
 @dataclass(frozen=True)
@@ -236,14 +247,24 @@ def _mistake(record: Json, arrays: Mapping[str, np.ndarray], where: str) -> Mist
     answer = _answer(record, where)
     if kind == "text":
         return Mistake(answer, "text", text=str(record.get("text", "")))
-    if kind not in ("series", "image"):
-        raise DataError(f"{where}.kind", tr("expected text, series or image, got {got!r}", got=kind), REMEDY)
+    if kind not in ("series", "image", "audio"):
+        raise DataError(f"{where}.kind", tr("expected text, series, image or audio, got {got!r}", got=kind), REMEDY)
     array = arrays.get(str(record.get("array")))
     rank = 2 if kind == "series" else 3
     if array is None or array.ndim != rank:
         got = tr("nothing") if array is None else tr("an array of {axes} axes", axes=array.ndim)
         raise DataError(f"{where}.array", tr("expected an array of {rank} axes in mistakes.npz, got {got}", rank=rank, got=got), REMEDY)
-    return Mistake(answer, kind, array=array)
+    samples = arrays.get(str(record.get("sound")))
+    rate = 0 if samples is None else int(_number(record, "rate", where))
+    if samples is not None and (samples.dtype != np.int16 or samples.ndim != 1 or not 0 < rate < 1 << 31):
+        problem = tr(
+            "expected samples int16 [N] and their rate, got {dtype} {shape} at {rate} Hz",
+            dtype=samples.dtype,
+            shape=list(samples.shape),
+            rate=rate,
+        )
+        raise DataError(f"{where}.sound", problem, REMEDY)
+    return Mistake(answer, kind, array=array, samples=samples, rate=rate)
 
 
 def _gates(place: Path) -> tuple[Inner, ...]:

@@ -13,6 +13,7 @@ from convrnn.layers.dropout import Dropout
 from convrnn.layers.embed import Embedding
 from convrnn.layers.framewise import Activation, Flatten, Fold, Linear
 from convrnn.layers.gated import GLU, Channels
+from convrnn.layers.log_mel import LogMel
 from convrnn.layers.norm import BatchNorm, LayerNorm, RMSNorm
 from convrnn.layers.norm_whole import CumulativeNorm, GroupNorm, InstanceNorm
 from convrnn.layers.pool import Pool
@@ -124,6 +125,10 @@ CASES: tuple[Case, ...] = (
     Case("window-longer-than-rows", Window(9, hop=2), 3, (5, 0, 3, 1)),
     Case("window-drop", Window(4, hop=3, partial="drop"), 3, (11, 0, 5, 3)),
     Case("window-2d", Window(3, hop=2), (2, 3), (7, 0, 4)),
+    # Frames of 5 samples every 2; then a window shorter than the hop, between whose frames samples are skipped.
+    Case("log-mel", LogMel(2, rate=1_000, window_ms=5.0, hop_ms=2.0), 1, (11, 0, 5, 1)),
+    Case("log-mel-scaled", LogMel(2, rate=1_000, window_ms=4.0, hop_ms=6.0, means=(-1.0, 2.0), deviations=(2.0, 0.5)), 1, (13, 0, 5, 1)),
+    Case("log-mel-one-row", LogMel(3, rate=1_000, window_ms=8.0, hop_ms=3.0, low_hz=0.0, high_hz=400.0), 1, (14,)),
     Case("time-distributed", TimeDistributed(Conv(4)), (5, 3), (6, 0, 3, 1)),
     Case("time-distributed-one-row", TimeDistributed(Conv(4, kernel=2, stride=2)), (5, 3), (6,)),
     Case("time-distributed-to-vector", TimeDistributed(Serial(Conv(4, kernel=2), GlobalPool("attention"))), (5, 3), (6, 0, 3, 1)),

@@ -6,7 +6,7 @@ would have come next.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +19,7 @@ from convrnn.core.seq import Seq
 from convrnn.core.terms import called
 from convrnn.data.batch import Batch, Encoded, batches, order
 from convrnn.data.split import Rows
-from convrnn.modality.augment import augment, augment_batch
+from convrnn.modality.augment import Again, augment, augment_batch, changes_raw
 from convrnn.modality.base import Augmentation, Collated
 from convrnn.tasks.base import Task, answers
 from convrnn.training.settings import Settings
@@ -32,11 +32,20 @@ class Part(NamedTuple):
         encoded: the rows after the modality.
         targets: one a row, from `Task.encode`.
         masks: how many of the last channels are masks (`Modality.masks`), which augmentation leaves alone.
+        raw: the rows before the modality, and
+        encode: the modality, for augmentations that act on raw inputs; None: such are refused.
     """
 
     encoded: Encoded
     targets: Tensor
     masks: int = 0
+    raw: Sequence[Any] = ()
+    encode: Callable[[Any], NDArray[Any]] | None = None
+
+    def again(self, row: int) -> Again | None:
+        """The row encoded anew after a change of its raw input."""
+        encode = self.encode
+        return None if encode is None else lambda change: encode(change(self.raw[row]))
 
     def require_rows(self, part: str) -> None:
         """Raises `DataError` for a part without rows, or with another number of targets."""
@@ -51,7 +60,10 @@ class Part(NamedTuple):
 
 
 def require_mixable(part: Part, settings: Settings) -> None:
-    """Raises `SpecError` for an augmentation that mixes rows of symbols, which have no values in between."""
+    """Raises `SpecError` for an augmentation that mixes rows of symbols, which have no values in between, or that needs raw inputs."""
+    raw = [a for a in settings.augment if changes_raw(a)]
+    if raw and part.encode is None:
+        raise SpecError("training.augment", f"{raw[0].name} changes raw inputs, and these rows have none", f"leave {raw[0].name} out")
     mixing = _mixing(settings)
     if mixing and part.encoded[0].dtype.kind != "f":
         raise SpecError(
@@ -73,11 +85,11 @@ def feed(part: Part, task: Task, settings: Settings, epoch: int, rows: list[Rows
         start: the first batch to give.
         device: where to.
     """
-    single = [a for a in settings.augment if type(a).apply is not Augmentation.apply]
+    single = [a for a in settings.augment if type(a).apply is not Augmentation.apply or changes_raw(a)]
     mixing = _mixing(settings)
 
     def change(array: NDArray[Any], row: int) -> NDArray[Any]:
-        return augment(array, single, settings.seed, epoch, row, part.masks)
+        return augment(array, single, settings.seed, epoch, row, part.masks, part.again(row))
 
     for step, batch in enumerate(batches(part.encoded, rows[start:], part.targets, change if single else None), start):
         if mixing:

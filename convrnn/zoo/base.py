@@ -23,7 +23,7 @@ from convrnn.core.seq import Ids, Shape
 from convrnn.core.spec import unknown_name
 from convrnn.layers.base import Spec
 
-Kind = Literal["series", "text", "image"]
+Kind = Literal["series", "text", "image", "audio"]
 
 Value = bool | int | float | str | None
 """What an option or a setting may be."""
@@ -35,7 +35,7 @@ class Fingerprint:
 
     Attributes:
         kind: what each row is.
-        in_shape: what a frame looks like after the modality: `(C,)` series, `(H, C)` image, `Ids(n)` text.
+        in_shape: what a frame looks like after the modality: `(C,)` series and audio (its bands), `(H, C)` image, `Ids(n)` text.
         classes: number of labels; None: the target is a number.
         rows: rows to train on.
         lengths: the fewest, the median and the most frames of a row.

@@ -26,7 +26,7 @@ from convrnn.layers.norm import BatchNorm
 from convrnn.layers.pool import Pool
 from convrnn.zoo.base import Fingerprint, Kind, Value
 
-EVERY_KIND: tuple[Kind, ...] = ("series", "text", "image")
+EVERY_KIND: tuple[Kind, ...] = ("series", "text", "image", "audio")
 
 Depth = Annotated[int, Field(gt=0, le=8, description="blocks, or recurrent layers, one on the other")]
 Drop = Annotated[float, Field(ge=0, lt=1, description="dropout rate before the head (and between recurrent layers)")]
@@ -89,7 +89,7 @@ def embedding_width(data: Fingerprint) -> int:
 
 
 def frames_of(data: Fingerprint, dropout: float = 0.0) -> tuple[Spec, ...]:
-    """The layers that turn an input into frames `[B, T, C]`: an embedding for text, a fold for images, nothing for series."""
+    """The layers that turn an input into frames `[B, T, C]`: an embedding for text, a fold for images, nothing for series and audio."""
     if isinstance(data.in_shape, Ids):
         drop = (Dropout(dropout),) if dropout else ()
         return (Embedding(embedding_width(data), init="he"), *drop)

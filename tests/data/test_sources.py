@@ -248,7 +248,7 @@ def test_parts_of_other_shapes(put: Put) -> None:
             "2 training files, and it is not clear which to read: x.test, x.train, y.train; name one, for example d/x.train",
         ),
         (("a/x.csv", "b/x.csv"), "2 folders, no data file: a, b; name one, for example d/a"),
-        (("x.wav", "y.wav"), "files such as x.wav are not read"),
+        (("x.mp4", "y.mp4"), "files such as x.mp4 are not read"),
         (("one.csv", "two.csv"), "2 files, and it is not clear which to read"),
     ],
 )

@@ -10,9 +10,13 @@ import pytest
 from convrnn.core.errors import SpecError
 from convrnn.core.spec import registered
 from convrnn.modality import (
+    Audio,
     Augmentation,
     Collated,
+    Delay,
     Flip,
+    Gain,
+    Hiss,
     Image,
     Jitter,
     Mixup,
@@ -23,6 +27,7 @@ from convrnn.modality import (
     Scaling,
     Series,
     Shift,
+    SpecAugment,
     Text,
     TimeWarp,
     WindowSlice,
@@ -32,6 +37,7 @@ from convrnn.modality import (
     check_augmentations,
     modality_for,
 )
+from convrnn.modality.augment import changes_raw
 from convrnn.modality.resample import affine, at_times
 
 ROWS: list[tuple[Augmentation, Augmentation]] = [  # at some strength, and at none
@@ -48,8 +54,12 @@ ROWS: list[tuple[Augmentation, Augmentation]] = [  # at some strength, and at no
     (Flip(1.0, axis="vertical"), Flip(0.0, axis="vertical")),
     (Scale(), Scale(0.0)),
     (Noise(), Noise(0.0)),
+    (SpecAugment(), SpecAugment(masks=0)),
+    (Gain(), Gain(0.0)),
+    (Hiss(), Hiss(probability=0.0)),
+    (Delay(0.3), Delay(0.0)),
 ]
-SHAPES = {"series": (20, 3), "text": (20,), "image": (12, 9, 3)}
+SHAPES = {"series": (20, 3), "text": (20,), "image": (12, 9, 3), "audio": (20, 8), "sound": (400,)}
 
 
 def row_of(kind: str, frames: int | None = None) -> np.ndarray:
@@ -58,19 +68,28 @@ def row_of(kind: str, frames: int | None = None) -> np.ndarray:
     return rng.integers(1, 50, shape) if kind == "text" else rng.normal(size=shape).astype(np.float32)
 
 
+def rows_of(change: Augmentation, frames: int | None = None) -> list[np.ndarray]:
+    """A row of each kind that it is for; samples, where it acts on those."""
+    return [row_of("sound" if changes_raw(change) else kind, frames) for kind in change.kinds]
+
+
+def applied(row: np.ndarray, changes: tuple[Augmentation, ...], seed: int, epoch: int, index: int) -> np.ndarray:
+    """`augment`, samples standing for their own frames."""
+    return augment(row, changes, seed, epoch, index, again=lambda change: change(row))
+
+
 def names(pair: Any) -> str:
     return repr(pair) if isinstance(pair, Augmentation) else ""
 
 
 @pytest.mark.parametrize(("change", "none"), ROWS, ids=names)
 def test_every_row_augmentation(change: Augmentation, none: Augmentation) -> None:
-    for kind in change.kinds:
-        row = row_of(kind)
+    for row in rows_of(change):
         kept = row.copy()
-        first, again, other = (augment(row, (change,), 7, 2, index) for index in (4, 4, 5))
+        first, again, other = (applied(row, (change,), 7, 2, index) for index in (4, 4, 5))
         np.testing.assert_array_equal(row, kept)
         np.testing.assert_array_equal(first, again)
-        np.testing.assert_array_equal(augment(row, (none,), 7, 2, 4), row)
+        np.testing.assert_array_equal(applied(row, (none,), 7, 2, 4), row)
         assert first.dtype == row.dtype and np.isfinite(first).all() and first.ndim == row.ndim
         assert first.shape != row.shape or (first != row).any()
         if not isinstance(change, Flip):
@@ -80,8 +99,8 @@ def test_every_row_augmentation(change: Augmentation, none: Augmentation) -> Non
 @pytest.mark.parametrize(("change", "none"), ROWS, ids=names)
 @pytest.mark.parametrize("frames", [0, 1, 2])
 def test_short_rows_are_legal(change: Augmentation, none: Augmentation, frames: int) -> None:
-    for kind in change.kinds:
-        changed = augment(row_of(kind, frames), (change, none), 0, 0, 0)
+    for row in rows_of(change, frames):
+        changed = applied(row, (change, none), 0, 0, 0)
         assert np.isfinite(changed).all() and min(frames, 1) <= len(changed) <= frames
 
 
@@ -303,8 +322,8 @@ def test_strengths_out_of_range_are_refused() -> None:
 
 
 def test_the_modality_of_a_kind() -> None:
-    assert [modality_for(kind) for kind in ("series", "text", "image")] == [Series, Text, Image]
-    with pytest.raises(SpecError, match=r"^modality: unknown kind 'smell'; known: image, series, text"):
+    assert [modality_for(kind) for kind in ("series", "text", "image", "audio")] == [Series, Text, Image, Audio]
+    with pytest.raises(SpecError, match=r"^modality: unknown kind 'smell'; known: audio, image, series, text"):
         modality_for("smell")
 
 
