@@ -107,8 +107,7 @@ def load(name: str) -> Source:
 def _made(problem: synthetic.Problem, length: int) -> Builtin:
     """The entry of a problem at a length; at its usual one it has the name without it."""
     name = problem.name if length == problem.length else f"{problem.name}-{length}"
-    description = problem.description.format(length=length)
-    return Builtin(name, description, "series", problem.task, problem.source, "made by convrnn", partial(problem.load, length))
+    return Builtin(name, problem.description, "series", problem.task, problem.source, "made by convrnn", partial(problem.load, length))
 
 
 def cache_folder() -> Path:

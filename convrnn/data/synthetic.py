@@ -40,7 +40,7 @@ class Draws:
 
     def uniform(self, count: int) -> Floats:
         """Numbers in [0, 1), multiples of 2^-53."""
-        return (self._source.random_raw(count) >> np.uint64(11)) * 2.0**-53
+        return (self._source.random_raw(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def below(self, bound: int, count: int) -> NDArray[np.int64]:
         """Whole numbers in 0..bound-1, equally likely but for some 1e-15."""
@@ -48,8 +48,8 @@ class Draws:
 
     def normal(self, count: int) -> Floats:
         """Numbers of mean 0 and variance 1 (Box & Muller 1958)."""
-        radius, angle = np.sqrt(-2 * np.log1p(-self.uniform(count))), 2 * math.pi * self.uniform(count)
-        return radius * np.cos(angle)
+        radius = np.sqrt(-2 * np.log1p(-self.uniform(count)))
+        return radius * np.cos(2 * math.pi * self.uniform(count))
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Problem:
 
     Attributes:
         name: `NAME` or `NAME-T` on the command line.
-        description: one line, with the answer that is known; `{length}` is the length.
+        description: one line that holds for every length T, with the answer that is known.
         task: what is learned.
         source: the paper.
         length: the usual one.
@@ -189,7 +189,7 @@ _PROBLEMS = {
     for problem in (
         Problem(
             "adding",
-            "10,000 + 1,000 rows of {length} numbers in 0..1, two of them marked: their sum (guessing 1 has rmse 0.408, mse 1/6)",
+            "adding-T: 10,000 + 1,000 rows of T (100) numbers in 0..1, two of them marked: their sum; guessing 1 has an mse of 1/6",
             "regress",
             "Hochreiter & Schmidhuber 1997; uniform numbers and two marks as in Le, Jaitly & Hinton 2015; made here",
             100,
@@ -201,7 +201,7 @@ _PROBLEMS = {
         ),
         Problem(
             "copy",
-            "10,000 + 1,000 rows of 5 symbols of 8, {length} empty frames, a question: which symbol stood there (chance 0.125)",
+            "copy-T: 10,000 + 1,000 rows of 5 symbols of 8, T (50) empty frames, a question: which of the 5 was it; without memory 0.125",
             "classify",
             "after Hochreiter & Schmidhuber 1997 and Graves, Wayne & Danihelka 2014, one symbol asked for; made here",
             50,
@@ -213,7 +213,7 @@ _PROBLEMS = {
         ),
         Problem(
             "motif-order",
-            "4,002 + 1,002 rows of up to {length} frames, three tones in noise: in which of 6 orders (chance 0.167, can be told: 1.0)",
+            "motif-order-T: 4,002 + 1,002 noisy rows of 288 to T (400) frames, three tones: in which of 6 orders; known 1.0, chance 0.167",
             "classify",
             "made here, so that neither local patterns without order nor order without local patterns suffice",
             400,
