@@ -72,7 +72,7 @@ def rows_for(model: Model, data: Any, y: Any = None, *, labelled: bool, target: 
     columns = model.columns if target is None else replace(model.columns, target=target)
     if isinstance(data, bytes):
         examples = read_bytes(data, columns=columns, labelled=labelled)
-    elif isinstance(data, str) and data in builtin.names():
+    elif isinstance(data, str) and builtin.known(data):
         source = builtin.load(data)
         examples = source.test or source.train
     elif isinstance(data, str | Path):

@@ -21,7 +21,7 @@ import numpy as np
 from convrnn.core.errors import DataError, JobError
 from convrnn.core.files import write
 from convrnn.core.language import tr
-from convrnn.data import spoken_digits
+from convrnn.data import spoken_digits, synthetic
 from convrnn.data.arrays import idx_source
 from convrnn.data.examples import Examples, Kind, Source, Task
 from convrnn.data.opening import content, data_files, nearest
@@ -68,17 +68,28 @@ class Builtin:
 
 def names() -> tuple[str, ...]:
     """The names of all built-in sets, sorted."""
-    return tuple(sorted(_SETS))
+    return tuple(sorted([*_SETS, *(problem.name for problem in synthetic.problems())]))
+
+
+def known(name: str) -> bool:
+    """Whether there is a built-in set of this name, the length of a problem that is made included: `adding-200`.
+
+    Raises:
+        DataError: a length that the problem cannot have.
+    """
+    return name in _SETS or synthetic.asked(name) is not None
 
 
 def describe(name: str) -> Builtin:
     """The entry of a built-in set.
 
     Raises:
-        DataError: there is none of this name, nor a file.
+        DataError: there is none of this name, nor a file; a length that the problem cannot have.
     """
+    if made := synthetic.asked(name):
+        return _made(*made)
     if name not in _SETS:
-        near = nearest(name, _SETS)
+        near = nearest(name, names())
         remedy = tr("did you mean {near}?", near=near) if near else tr("the built-in sets are {names}", names=", ".join(names()))
         raise DataError(name, tr("no such file or folder, and no built-in set of this name"), remedy)
     return _SETS[name]
@@ -92,6 +103,12 @@ def load(name: str) -> Source:
         JobError: MNIST or the spoken digits are neither cached nor can they be downloaded.
     """
     return describe(name).load()
+
+
+def _made(problem: synthetic.Problem, length: int) -> Builtin:
+    """The entry of a problem at a length; at its usual one it has the name without it."""
+    name = problem.name if length == problem.length else f"{problem.name}-{length}"
+    return Builtin(name, problem.description, "series", problem.task, problem.source, "made by convrnn", partial(problem.load, length))
 
 
 def cache_folder() -> Path:

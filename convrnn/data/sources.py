@@ -87,7 +87,7 @@ def read(
         JobError: a file that cannot be read for reasons outside it.
     """
     how = _How(Columns(tuple(inputs), target, group, id, time), True, encoding)
-    if isinstance(data, str) and data in builtin.names():
+    if isinstance(data, str) and builtin.known(data):
         source = builtin.load(data)
     else:
         place = locate(_existing(data))

@@ -1,8 +1,7 @@
-"""Looking inside: the three-step LSTM of the articles by its arithmetic, what layers within others are fed; nothing is left behind."""
+"""Looking inside: the table of the three-step LSTM, what layers within others are fed; nothing is left behind."""
 
 from __future__ import annotations
 
-from math import exp, tanh
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,10 @@ import convrnn as cr
 from convrnn.core.columns import width
 from convrnn.core.errors import ShapeError, UsageError
 from convrnn.core.seq import Seq
-from convrnn.layers.base import Layer, Spec
+from convrnn.layers.base import Spec
 from convrnn.layers.trace import Trace
 from convrnn.testing.cases import CASES
-
-ROWS = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+from tests.articles.written import our_lstm
 
 
 def traced(spec: Spec, channels: int = 3, lengths: list[int] | None = None, frames: int = 7) -> Trace:
@@ -28,49 +26,10 @@ def traced(spec: Spec, channels: int = 3, lengths: list[int] | None = None, fram
     return net.trace(Seq(x, None if lengths is None else torch.tensor(lengths)))
 
 
-def weight(gate: int, row: int, column: int) -> float:
-    """W_k[r][c] = (((5 r + c + 15 k) mod 7) - 3) / 10 over [h (3), x (2)], gates k of the article: f i C o."""
-    return ((5 * row + column + 15 * gate) % 7 - 3) / 10
-
-
-def article() -> Layer:
-    """The LSTM with the weights of the article, in our order of gates."""
-    net = cr.LSTM(3).build(2).double()
-    table = [[weight(gate, row, column) for column in range(5)] for gate in (1, 0, 2, 3) for row in range(3)]
-    with torch.no_grad():
-        net.get_parameter("forward_layers.0.w_h").copy_(torch.tensor(table, dtype=torch.float64)[:, :3])
-        net.get_parameter("forward_layers.0.w_x").copy_(torch.tensor(table, dtype=torch.float64)[:, 3:])
-    return net
-
-
-def by_hand() -> dict[str, list[list[float]]]:
-    """The six equations, a number at a time: f = s(W_f [h, x] + 1), i = s(W_i [h, x]), and so on."""
-    h, c = [0.0] * 3, [0.0] * 3
-    said: dict[str, list[list[float]]] = {symbol: [] for symbol in "ifgoch"}
-    for x in ROWS:
-        seen = h + x
-        sums = [[sum(weight(gate, row, place) * value for place, value in enumerate(seen)) for row in range(3)] for gate in range(4)]
-        f = [1 / (1 + exp(-(s + 1))) for s in sums[0]]
-        i = [1 / (1 + exp(-s)) for s in sums[1]]
-        g = [tanh(s) for s in sums[2]]
-        o = [1 / (1 + exp(-s)) for s in sums[3]]
-        c = [f[u] * c[u] + i[u] * g[u] for u in range(3)]
-        h = [o[u] * tanh(c[u]) for u in range(3)]
-        for symbol, value in zip("ifgoch", (i, f, g, o, c, h), strict=True):
-            said[symbol].append(value)
-    return said
-
-
-def test_lstm_of_the_article_by_its_arithmetic() -> None:
-    seen = article().trace(Seq(torch.tensor([ROWS], dtype=torch.float64)))["lstm"]
-    assert list(seen) == [*"ifgoch", "y"]
-    for symbol, want in by_hand().items():
-        assert torch.allclose(seen[symbol][0], torch.tensor(want, dtype=torch.float64), rtol=0, atol=1e-12), symbol
-
-
 def test_lstm_of_the_article_prints_its_table(root: Path) -> None:
     """The one in docs/inspect.md, with the digits that the article's table has: its columns f i C~ C o h are i f g o c h here."""
-    table = article().trace(Seq(torch.tensor([ROWS], dtype=torch.float64))).table()
+    rows = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+    table = our_lstm().trace(Seq(torch.tensor([rows], dtype=torch.float64))).table()
     assert table.splitlines()[-1] == "          2  0.377718  0.729735  -0.254215  0.482733  -0.161769  -0.077417"
     assert f"```text\n{table}\n```" in (root / "docs" / "inspect.md").read_text(encoding="utf-8")
 
