@@ -41,7 +41,10 @@ def test_fingerprint_of_rows() -> None:
 
 
 def test_every_entry_says_what_it_is() -> None:
-    expected = "bigru bilstm cnn cnn-lstm crnn fcn gate-cnn-lstm gru lstm lstm-fcn mnist-cnn parallel-cnn-lstm rnn tcn text-cnn"
+    expected = (
+        "bigru bilstm cnn cnn-lstm conv-lstm crnn fcn gate-cnn-lstm gru inception-time lstm lstm-fcn min-gru mlstm-fcn mnist-cnn "
+        "parallel-cnn-lstm qrnn resnet rnn sru tcn text-cnn"
+    )
     assert zoo.names() == tuple(expected.split())
     for name in zoo.names():
         entry = zoo.get(name)
