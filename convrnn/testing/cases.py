@@ -315,7 +315,7 @@ CASES: tuple[Case, ...] = (
     Case("min-lstm-learned-state", MinLSTM(4, learn_state=True), 3),
     Case("min-lstm-both-residual", MinLSTM(4, bidirectional=True, merge="sum", layers=2, residual_layers=True), 3, exempt=BACKWARD),
     Case("squeeze-excite", SqueezeExcite(2), 4, exempt=WEIGHED),
-    Case("squeeze-excite-one-row", Serial(Conv(5), SqueezeExcite()), 3, (11,), exempt=WEIGHED),
+    Case("squeeze-excite-one-row", Serial(Conv(5), SqueezeExcite(1)), 3, (11,), exempt=WEIGHED),
     Case("squeeze-excite-2d", SqueezeExcite(3), (3, 4), (7, 0, 4, 1), exempt=WEIGHED),
     Case("scan-in-stack", Serial(Conv(4, stride=2), QRNN(4), Pool(2), Residual(MinGRU(4)), SRU(3), GlobalPool("last")), 3, (17, 0, 5, 1)),
     Case("serial-empty", Serial(), 3),
