@@ -52,8 +52,8 @@ GOALS = (
     Goal("mr_polarity", "DIR/mr_polarity --model text-cnn", 3, least=0.74),
     Goal("zh_reviews", "DIR/zh_reviews/train.tsv.gz --model text-cnn", 3),
     Goal("syllables", "syllables --model crnn", 3, metric="r2"),
-    Goal("dna_splice", "DIR/dna_splice/splice.data.gz --model crnn", 1, least=0.96, folds=10),
-    Goal("dna_promoters", "DIR/dna_promoters/promoters.data --model crnn", 1, folds=10),
+    Goal("dna_splice", "DIR/dna_splice/splice.data.gz --model tcn", 1, least=0.96, folds=10),
+    Goal("dna_promoters", "DIR/dna_promoters/promoters.data --model tcn", 1, folds=10),
     Goal("covid-3-month", "covid-3-month --model crnn --epochs 25", 3, metric="r2"),
 )
 

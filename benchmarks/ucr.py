@@ -188,7 +188,8 @@ def _measured() -> int:
         if record["stage"] == "final":
             values.setdefault(record["model"], {}).setdefault(record["set"], []).append(record["accuracy"])
     models = sorted(values)
-    print(f"\n| set | {' | '.join(models)} | FCN | ResNet | InceptionTime |\n|---|{'---|' * (len(models) + 3)}")
+    names = ["set", *models, "FCN", "ResNet", "InceptionTime"]
+    print(f"\n| {' | '.join(names)} |\n|{'---|' * len(names)}")
     for name in (*PUBLISHED, *BEYOND):
         cells = [_cell(values[model].get(name, [])) for model in models]
         published = [f"{value:.3f}" for value in PUBLISHED[name]] if name in PUBLISHED else [""] * 3

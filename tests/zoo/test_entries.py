@@ -208,6 +208,12 @@ def test_tcn_reads_the_longest_row_causally(label: str) -> None:
     assert all(isinstance(d, int) and d <= 7**2 for d in dilations)
 
 
+@pytest.mark.parametrize(("lengths", "symbols", "kind"), [((60, 60, 60), 6, "last"), ((59, 60, 60), 6, "mean"), ((60, 60, 60), 90, "mean")])
+def test_tcn_reads_aligned_symbols_at_their_places(lengths: tuple[int, int, int], symbols: int, kind: str) -> None:
+    spec = zoo.get("tcn").spec(Fingerprint("text", Ids(symbols), 3, 2_871, lengths))
+    assert f"GlobalPool({kind!r})" in repr(spec) if kind != "mean" else "GlobalPool()" in repr(spec)
+
+
 def convolutions_of(stack: Spec) -> list[Conv]:
     assert isinstance(stack, Serial)
     return [layer for layer in stack.layers if isinstance(layer, Conv)]
@@ -266,7 +272,7 @@ RECORDED: dict[str, tuple[int, str]] = {
     "resnet": (1, "acb17dc5ef78"),
     "rnn": (1, "66b4bc382489"),
     "sru": (1, "d087e1c6555f"),
-    "tcn": (1, "11f9e038c7a7"),
+    "tcn": (2, "11f9e038c7a7"),
     "text-cnn": (1, "41600d76873b"),
 }
 """The version of each entry and a digest of its specs for the data it takes (`repr` leaves defaults out)."""
