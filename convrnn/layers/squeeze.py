@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convrnn.core.language import tr
 from convrnn.core.seq import Count, Ids, Seq, Shape, State, row_lengths, tidy
 from convrnn.core.spec import register
 from convrnn.layers.base import Last, Layer, Out, Spec, channels_of, dense
@@ -44,7 +45,7 @@ class SqueezeExcite(Spec):
 
 
 class _SqueezeExcite(Layer):
-    remedy = "weigh by the frames so far: Parallel of Serial() and CumulativePool with merge='multiply', see SqueezeExcite"
+    remedy = tr("weigh by the frames so far: Parallel of Serial() and CumulativePool with merge='multiply', see SqueezeExcite")
 
     def __init__(self, reduction: int, in_shape: Shape) -> None:
         super().__init__(in_shape, in_shape)

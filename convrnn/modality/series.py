@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convrnn.core.errors import DataError, SpecError
+from convrnn.core.language import tr
 from convrnn.core.spec import register
 from convrnn.modality.base import Encoded, Examples, Floats, Modality, numbers, row_name
 
@@ -121,8 +122,11 @@ class Series(Modality):
         """See `Modality.describe`."""
         self.require_fitted()
         names = f" ({', '.join(self.channels[:8])}{', …' if len(self.channels) > 8 else ''})" if self.channels else ""
-        tiny = self.scale == "instance" and self.median_size is not None
-        why = f" (recognised: half of the series are smaller than {self.median_size:.1%} of all frames' deviation)" if tiny else ""
+        why = ""
+        if self.scale == "instance" and self.median_size is not None:
+            why = tr(
+                " (recognised: half of the series are smaller than {share:.1%} of the deviation of all frames)", share=self.median_size
+            )
         masks = f", {self.masks} of them with a mask of missing values" if self.masked else ""
         return f"series of {len(self.offsets)} channel(s){names}{masks}; scale: {self.scale}{why}; missing values: {self.fill}"
 
