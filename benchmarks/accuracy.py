@@ -18,11 +18,19 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from folded import train_fold
+
+from convrnn.data.sources import read_part
+from convrnn.data.split import folds
+
 RESULTS = Path(__file__).parent / "results" / "accuracy.jsonl"
 
 
 class Goal(NamedTuple):
-    """One row of the table: arguments of `convrnn train` (DIR is replaced), the seeds, the figure and the bound it is held to."""
+    """One row of the table: arguments of `convrnn train` (DIR is replaced), the seeds, the figure and the bound it is held to.
+
+    With `folds` the rows are divided into so many, stratified, and each is held out once in place of a seed: as many rows as lines.
+    """
 
     name: str
     arguments: str
@@ -30,6 +38,7 @@ class Goal(NamedTuple):
     metric: str = "accuracy"
     least: float | None = None
     most: float | None = None
+    folds: int | None = None
 
     def missed_by(self, value: float) -> bool:
         """Whether a figure is outside the bounds."""
@@ -75,6 +84,8 @@ GOALS = (
     Goal("mr_polarity", "DIR/mr_polarity --model text-cnn", 3, least=0.74),
     Goal("zh_reviews", "DIR/zh_reviews/train.tsv.gz --model text-cnn", 3),
     Goal("syllables", "syllables --model crnn", 3, metric="r2"),
+    Goal("dna_splice", "DIR/dna_splice/splice.data.gz --model tcn", 1, least=0.96, folds=10),
+    Goal("dna_promoters", "DIR/dna_promoters/promoters.data --model tcn", 1, folds=10),
     Goal("covid-3-month", "covid-3-month --model crnn --epochs 25", 3, metric="r2"),
     Goal("adding lstm", f"adding --model lstm {LAST}", 3, metric="rmse", most=0.1),
     Goal("adding gru", f"adding --model gru {LAST}", 3, metric="rmse", most=0.1),
@@ -98,7 +109,8 @@ def main() -> int:
     chosen = [goal for goal in alike if goal.name == options.only] or alike
     if not options.table:
         for goal in chosen:
-            _measure(goal, options.data, options.seeds or goal.seeds)
+            measure = _measure if goal.folds is None else _measure_folds
+            measure(goal, options.data, options.seeds or goal.seeds)
     return _table(chosen)
 
 
@@ -126,10 +138,51 @@ def _measure(goal: Goal, data: Path | None, seeds: int) -> None:
             "seconds": found["seconds"]["train"],
             "machine": f"{platform.machine()}, {_cores()} cores",
         }
-        RESULTS.parent.mkdir(exist_ok=True)
-        with RESULTS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        _keep(record)
         print(f"{goal.name} seed {seed}: {goal.metric} {record['value']:.4f}, {record['seconds']:.0f} s", flush=True)
+
+
+def _measure_folds(goal: Goal, data: Path | None, seeds: int) -> None:
+    """Each fold of each seed; those that stand in the results are not run again."""
+    assert goal.folds is not None
+    path, _, model = shlex.split(goal.arguments)
+    place = None if data is None else data / path.removeprefix("DIR/")
+    if place is None or not place.exists():
+        print(f"{goal.name}: {path} is not there, left out", file=sys.stderr)
+        return
+    done = {(record["name"], record["seed"], record.get("fold")) for record in _records()}
+    examples = read_part(place, labelled=True)
+    assert examples.targets is not None
+    for seed in range(seeds):
+        for fold, halves in enumerate(folds(examples.targets, goal.folds, seed=seed)):
+            if (goal.name, seed, fold) in done:
+                continue
+            found = train_fold(goal.name, examples, halves, model, {"seed": seed})
+            record = {
+                "name": goal.name,
+                "command": f"python benchmarks/accuracy.py --data DIR --only {goal.name}",
+                "seed": seed,
+                "fold": fold,
+                "rows": len(halves.held),
+                "metric": goal.metric,
+                "value": found.metrics[goal.metric],
+                "test": found.metrics,
+                "parameters": found.parameters,
+                "seconds": found.seconds,
+                "machine": f"{platform.machine()}, {_cores()} cores",
+            }
+            _keep(record)
+            print(f"{goal.name} seed {seed} fold {fold}: {goal.metric} {record['value']:.4f}, {record['seconds']:.0f} s", flush=True)
+
+
+def _records() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
+
+
+def _keep(record: dict[str, Any]) -> None:
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
 
 
 def _cores() -> int:
@@ -139,10 +192,9 @@ def _cores() -> int:
 
 
 def _table(chosen: list[Goal]) -> int:
-    records: dict[str, dict[int, dict[str, Any]]] = {}
-    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
-    for record in map(json.loads, lines):
-        records.setdefault(record["name"], {})[record["seed"]] = record
+    records: dict[str, dict[tuple[int, int | None], dict[str, Any]]] = {}
+    for record in _records():
+        records.setdefault(record["name"], {})[record["seed"], record.get("fold")] = record
     print("| data, model | test figure | seeds | asked | parameters | seconds of training | command |\n|---|---|---|---|---|---|---|")
     missed = 0
     for goal in chosen:
@@ -152,10 +204,11 @@ def _table(chosen: list[Goal]) -> int:
         values = [record["value"] for record in found]
         spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
         missed += goal.missed_by(statistics.mean(values))
+        times = f"{len(values)}{' folds' if goal.folds else ''}"
         seconds = statistics.median(record["seconds"] for record in found)
-        command = f"`convrnn train {goal.arguments}`"
+        command = f"`convrnn train {goal.arguments}`" if goal.folds is None else f"`{found[-1]['command']}`"
         print(
-            f"| {goal.name} | {goal.metric} {statistics.mean(values):.4f}{spread} | {len(values)} | {goal.asked} "
+            f"| {goal.name} | {goal.metric} {statistics.mean(values):.4f}{spread} | {times} | {goal.asked} "
             f"| {found[-1]['parameters']:,} | {seconds:.0f} | {command} |"
         )
     return 1 if missed else 0

@@ -47,6 +47,7 @@ _HOMES = {
     "convrnn.layers.pool_whole": ("GlobalPool",),
     "convrnn.layers.recurrent": ("GRU", "LSTM", "RNN", "IndRNN", "LiGRU"),
     "convrnn.layers.scan": ("QRNN", "SRU", "MinGRU", "MinLSTM"),
+    "convrnn.layers.squeeze": ("SqueezeExcite",),
     "convrnn.layers.stream": ("Stream",),
     "convrnn.layers.trace": ("Trace",),
     "convrnn.layers.transposed": ("ConvTranspose", "Upsample"),

@@ -36,6 +36,7 @@ from convrnn.layers.pool_cumulative import CumulativePool as CumulativePool
 from convrnn.layers.pool_whole import GlobalPool as GlobalPool
 from convrnn.layers.recurrent import GRU as GRU, LSTM as LSTM, RNN as RNN, IndRNN as IndRNN, LiGRU as LiGRU
 from convrnn.layers.scan import QRNN as QRNN, SRU as SRU, MinGRU as MinGRU, MinLSTM as MinLSTM
+from convrnn.layers.squeeze import SqueezeExcite as SqueezeExcite
 from convrnn.layers.stream import Stream as Stream
 from convrnn.layers.trace import Trace as Trace
 from convrnn.layers.transposed import ConvTranspose as ConvTranspose, Upsample as Upsample

@@ -29,7 +29,7 @@ def read_yaml(text: str, where: str) -> Any:
 
 def write_yaml(value: Any) -> str:
     """Text that `read_yaml` reads back: plain values, one entry of a stack a line."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=140, default_flow_style=None)
 
 
 class _Loader(yaml.SafeLoader):
@@ -45,11 +45,37 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_ONE_LINE = 4
+"""Layers of an inner stack that stand on one line, as `[{conv: 32, kernel: 5}, batch_norm, activation]`, if none of them holds layers."""
+
+
 class _Dumper(yaml.SafeDumper):
-    """SafeDumper that writes a stack one layer a line."""
+    """SafeDumper that writes a stack one layer a line, and the short stacks in it on one."""
+
+    def represent(self, data: Any) -> None:
+        node = self.represent_data(data)
+        for inner in _children(node):
+            _flatten(inner)
+        self.serialize(node)
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         return super().increase_indent(flow, False)
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    """What a collection holds; nothing in a scalar."""
+    if isinstance(node, yaml.MappingNode):
+        return [value for _, value in node.value]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def _flatten(node: yaml.Node) -> None:
+    children = _children(node)
+    leaves = all(isinstance(leaf, yaml.ScalarNode) for child in children for leaf in _children(child))
+    if isinstance(node, yaml.SequenceNode) and leaves and len(children) <= _ONE_LINE:
+        node.flow_style = True
+    for child in children:
+        _flatten(child)
 
 
 _FLOAT = re.compile(r"^[-+]?(?:\d[\d_]*\.?\d*(?:[eE][-+]?\d+)|\d[\d_]*\.\d*|\.\d+(?:[eE][-+]?\d+)?|\.inf|\.nan)$")

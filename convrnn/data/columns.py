@@ -5,6 +5,7 @@ What the user names is taken; what is left is recognised by name and content, an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -22,6 +23,9 @@ from convrnn.data.tables import KNOWN_IDS, KNOWN_TARGETS, KNOWN_TEXTS, KNOWN_TIM
 
 Sort = Literal["number", "text", "list", "image", "audio", "empty"]
 """What the cells of a column are."""
+
+_STRAND = re.compile(r"(?i)[ACGTURYSWKMBDHVN.-]{10,}")
+"""Ten bases or more: the letters of IUPAC, those for bases that are not sure and for gaps among them; no ten names are all like it."""
 
 
 class UnknownColumn(DataError):
@@ -245,7 +249,8 @@ def _fits(layout: Layout, name: str, sorts: dict[str, Sort]) -> bool:
 def _one_text(table: Table, names: list[str]) -> list[str]:
     named = [name for name in names if name.strip().lower() in KNOWN_TEXTS]
     many = [name for name in names if not _repeats(table.column(name))]
-    for choice in (named, many):
+    strands = [name for name in names if _are_strands(table.column(name))]
+    for choice in (named, many, strands):
         if len(choice) == 1:
             return choice
     raise DataError(
@@ -253,6 +258,11 @@ def _one_text(table: Table, names: list[str]) -> list[str]:
         tr("the text could be any of {listing}", listing=_listing(names)),
         tr("name it with --input, for example --input {example!r}", example=names[0]),
     )
+
+
+def _are_strands(cells: Sequence[Any]) -> bool:
+    """Whether all cells are DNA or RNA, in either case."""
+    return all(isinstance(cell, str) and _STRAND.fullmatch(cell.strip()) for cell in cells)
 
 
 def _sentence(name: str, found: Columns) -> str:

@@ -22,6 +22,9 @@ from convrnn.modality.base import Encoded, Examples, Floats, Modality, numbers, 
 
 Doubles = NDArray[np.float64]
 
+_TOO_SMALL = 0.05
+"""Of a channel's deviation: a series smaller than this is next to a constant beside the others."""
+
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -35,8 +38,10 @@ class Series(Modality):
         scale: what offset and spread are. Over all training frames of a channel: `standard` (mean, standard deviation), `minmax` (least,
             largest - least: training lies in 0..1), `robust` (median, interquartile range: outliers do not set the scale), `none` (0, 1).
             `instance`: mean and standard deviation of the very series that is encoded, which throws level and size away (the habit of
-            the UCR archive) and, since it needs the whole series, is no choice for streaming. `standard` by default: where level and
-            size tell the classes apart, they stay.
+            the UCR archive) and, since it needs the whole series, is no choice for streaming. `auto`: `standard`, so that level and
+            size, where they tell the classes apart, stay; but `instance` where one scale cannot show the series: where in some channel
+            the median series of training has, and lies off, less than a twentieth of the channel's deviation. `fit` puts what it chose
+            in its place.
         fill: what a missing value becomes. `previous`: the last value seen in its channel, the training mean before the first (knows no
             future: fit for streaming); `linear`: on the line between its neighbours, the nearest at both ends; `mean`: the training mean
             (with `instance`: the series' own); `zero`: the number 0, before scaling.
@@ -44,6 +49,8 @@ class Series(Modality):
         offsets, spreads: learned; one a channel. A channel that is constant in training has spread 1.
         means: learned; the mean of each channel in its own units.
         masked: learned; the channels with missing values in training, each of which has a mask.
+        median_size: learned with `auto`; the size of the median series (its deviation, or how far off its level is) as a share of the
+            deviation of all frames, in the channel where it is least.
 
     Example:
         >>> import numpy as np
@@ -53,13 +60,14 @@ class Series(Modality):
 
     choices = ("scale", "fill")
 
-    scale: Literal["standard", "minmax", "robust", "instance", "none"] = field(default="standard", kw_only=False)
+    scale: Literal["auto", "standard", "minmax", "robust", "instance", "none"] = field(default="auto", kw_only=False)
     fill: Literal["previous", "linear", "mean", "zero"] = "previous"
     channels: tuple[str, ...] = ()
     offsets: tuple[float, ...] = ()
     spreads: tuple[float, ...] = ()
     means: tuple[float, ...] = ()
     masked: tuple[int, ...] = ()
+    median_size: float | None = None
 
     def check(self) -> None:
         """What was learned fits together."""
@@ -125,12 +133,18 @@ class Series(Modality):
         """See `Modality.describe`."""
         self.require_fitted()
         names = f" ({', '.join(self.channels[:8])}{', …' if len(self.channels) > 8 else ''})" if self.channels else ""
+        why = ""
+        if self.scale == "instance" and self.median_size is not None:
+            why = tr(
+                " (recognised: half of the series are smaller than {share:.1%} of the deviation of all frames)", share=self.median_size
+            )
         return tr(
-            "series of {count} channel(s){names}{masks}; scale: {scale}; missing values: {fill}",
+            "series of {count} channel(s){names}{masks}; scale: {scale}{why}; missing values: {fill}",
             count=len(self.offsets),
             names=names,
             masks=tr(", {masks} of them with a mask of missing values", masks=self.masks) if self.masked else "",
             scale=self.scale,
+            why=why,
             fill=self.fill,
         )
 
@@ -169,11 +183,17 @@ class Series(Modality):
                 tr("give rows that hold values"),
             )
         means, _, _ = _statistics(values_TC, "standard", np.zeros(width))
+        scale, size = self.scale, None
+        if scale == "auto":
+            size = _median_size(rows, values_TC)
+            scale = "instance" if size < _TOO_SMALL else "standard"
         # "instance" learns no scale; 0 and 1 stand in its place.
-        offsets, spreads, _ = _statistics(values_TC, "none" if self.scale == "instance" else self.scale, means)
+        offsets, spreads, _ = _statistics(values_TC, "none" if scale == "instance" else scale, means)
         masked = np.flatnonzero(np.isnan(values_TC).any(axis=0))
         return replace(
             self,
+            scale=scale,
+            median_size=size,
             channels=tuple(examples.channels),
             offsets=tuple(offsets.tolist()),
             spreads=tuple(spreads.tolist()),
@@ -264,6 +284,29 @@ def _statistics(values_TC: Doubles, scale: str, unseen: Doubles) -> tuple[Double
         if scale != "none":
             offsets[channel], spreads[channel] = _SCALE[scale](seen) if seen.size else (means[channel], 1.0)
     return offsets, spreads, means
+
+
+def _median_size(rows: Sequence[Doubles], values_TC: Doubles) -> float:
+    """How large a row is beside the deviation of all frames, in the channel where that is least: half of the rows are smaller.
+
+    The size of a row is its deviation, or how far its level is from that of the median row if that is more: levels far apart show on one
+    scale, and tell much. Rows without variation do not count.
+    """
+    shares = [1.0]
+    for channel in range(values_TC.shape[1]):
+        seen = [row[:, channel][~np.isnan(row[:, channel])] for row in rows]
+        found = [(float(values.mean()), size) for values in seen if (size := _deviation(values)) > 0]
+        if found:
+            levels, sizes = np.array(found).T
+            apart = np.abs(levels - np.median(levels))
+            shares.append(float(np.median(np.maximum(sizes, apart))) / _deviation(values_TC[:, channel]))
+    return min(shares)
+
+
+def _deviation(values: Doubles) -> float:
+    """Standard deviation of the values that are there; 0 of a constant."""
+    seen = values[~np.isnan(values)]
+    return float(seen.std()) if seen.size and seen.min() < seen.max() else 0.0  # a computed one may be a rounding error, not 0
 
 
 def _standard(seen: Doubles) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from convrnn.layers.pool_cumulative import CumulativePool
 from convrnn.layers.pool_whole import GlobalPool
 from convrnn.layers.recurrent import GRU, LSTM, RNN, IndRNN, LiGRU
 from convrnn.layers.scan import QRNN, SRU, MinGRU, MinLSTM
+from convrnn.layers.squeeze import SqueezeExcite
 from convrnn.layers.transposed import ConvTranspose, Upsample
 from convrnn.layers.weight_norm import WeightNorm
 from convrnn.layers.window import TimeDistributed, Window
@@ -32,6 +33,7 @@ BACKWARD = {law: f"{_WHOLE}: the backward direction begins at its end" for law i
 ADAPTIVE = {law: f"{_WHOLE}: its windows depend on the length" for law in _OF_CHUNKS}
 STATISTICS = {"gradient:train": "batch norm in training: the statistics are those of the batch, a chunk is another batch"}
 MOMENTS = {law: f"{_WHOLE}: its mean and variance are over all of it" for law in _OF_CHUNKS}
+WEIGHED = {law: f"{_WHOLE}: its channels are weighed by their mean over all of it" for law in _OF_CHUNKS}
 MEMORY = {law: f"{_WHOLE}: every frame looks at all of it" for law in _OF_CHUNKS}
 SYMBOLS = {"reach": "ids cannot be NaN"}
 FIXED = {"empty": "its rows have a fixed number of frames"}
@@ -317,6 +319,9 @@ CASES: tuple[Case, ...] = (
     Case("min-lstm-g-stacked", MinLSTM(4, candidate="g", layers=2, forget_bias=1.0), 3),
     Case("min-lstm-learned-state", MinLSTM(4, learn_state=True), 3),
     Case("min-lstm-both-residual", MinLSTM(4, bidirectional=True, merge="sum", layers=2, residual_layers=True), 3, exempt=BACKWARD),
+    Case("squeeze-excite", SqueezeExcite(2), 4, exempt=WEIGHED),
+    Case("squeeze-excite-one-row", Serial(Conv(5), SqueezeExcite(1)), 3, (11,), exempt=WEIGHED),
+    Case("squeeze-excite-2d", SqueezeExcite(3), (3, 4), (7, 0, 4, 1), exempt=WEIGHED),
     Case("scan-in-stack", Serial(Conv(4, stride=2), QRNN(4), Pool(2), Residual(MinGRU(4)), SRU(3), GlobalPool("last")), 3, (17, 0, 5, 1)),
     Case("serial-empty", Serial(), 3),
     Case("serial-mixed", Serial(Conv(4, stride=2), Activation("relu"), Pool(2), GRU(3), Linear(2)), 3, (17, 0, 5, 1)),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from convrnn.core.seq import Ids
 from convrnn.layers.base import Layer, Spec
 from convrnn.layers.combine import Serial
-from convrnn.testing.cases import BACKWARD, FIXED, STATISTICS, SYMBOLS
+from convrnn.testing.cases import BACKWARD, FIXED, STATISTICS, SYMBOLS, WEIGHED
 from convrnn.testing.laws import Case
 from convrnn.zoo.base import Entry, Fingerprint, get, names
 
@@ -24,6 +24,9 @@ _NARROW = {"width": 4, "maps": 3, "embedding": 4, "units": 3}
 """Options that make a net small: the laws are about structure."""
 
 
+_DEEP = 3
+"""Blocks of a net that has more by default: they are all alike."""
+
 _OPENING = ("embedding", "fold", "drop")
 """What turns text and images into frames; the laws hold of each of these alone, and of what follows whatever it was."""
 
@@ -36,6 +39,8 @@ def zoo_cases() -> tuple[Case, ...]:
 def _cases_of(entry: Entry) -> Iterator[Case]:
     """One case for each kind of data, unless it differs from an earlier one by its first layers only."""
     narrow = {option: value for option, value in _NARROW.items() if option in entry.options}
+    if "depth" in entry.options and int(entry.options["depth"].default or 0) > _DEEP:
+        narrow["depth"] = _DEEP
     seen: list[tuple[Spec, ...]] = []
     for label, data in _DATA.items():
         # Pictures of one size are for entries that need them; the others have shown what they do on unequal ones.
@@ -58,5 +63,5 @@ def _exempt(net: Layer) -> dict[str, str]:
         **(STATISTICS if "batch_norm" in inside else {}),
         **(FIXED if "flatten" in inside else {}),
         **(SYMBOLS if isinstance(net.in_shape, Ids) else {}),
-        **({} if net.streams else BACKWARD),
+        **({} if net.streams else WEIGHED if "squeeze_excite" in inside else BACKWARD),
     }

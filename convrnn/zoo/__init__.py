@@ -1,6 +1,6 @@
 """The zoo: published models as functions from the fingerprint of the data to a spec. Importing it enters every entry."""
 
-from convrnn.zoo import convolutional, hybrid, recurrent
+from convrnn.zoo import convolutional, convrecurrent, hybrid, recurrent, residual, scans
 from convrnn.zoo.base import Entry, Fingerprint, Option, Paper, Value, entry, from_file, from_yaml, get, names, scaled_settings
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Paper",
     "Value",
     "convolutional",
+    "convrecurrent",
     "entry",
     "from_file",
     "from_yaml",
@@ -17,5 +18,7 @@ __all__ = [
     "hybrid",
     "names",
     "recurrent",
+    "residual",
     "scaled_settings",
+    "scans",
 ]

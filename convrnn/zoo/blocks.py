@@ -4,6 +4,7 @@ The rules, in one place:
 
 * *width* (`width_for`): the full width from 500 rows on, half of it below: with few rows a wider net only learns them by heart.
 * *pooling* (`pool_windows`): windows shared out over the blocks so that a row of median length comes out with about 24 frames.
+* *place* (`aligned`): texts of one length in a few symbols, such as DNA around a site, are aligned: what a symbol means, its place says.
 * *embedding* (`embedding_width`): 64 below 1,000 symbols (characters of a European language), 128 above.
 """
 
@@ -36,6 +37,10 @@ Fusion = Annotated[
 ]
 Kernel = Annotated[int, Field(gt=0, description="frames that a convolution reads")]
 PoolKind = Annotated[Literal["last", "mean", "max", "attention"], Field(description="how the frames of a row become one")]
+PoolRule = Annotated[
+    Literal["last", "mean", "max", "attention"] | None,
+    Field(description="how the frames of a row become one; null: by the kind of the rows"),
+]
 Width = Annotated[int | None, Field(gt=0, description="channels of the first layer; null: by the number of rows")]
 BothWays = Annotated[bool, Field(description="read the rows from both ends; no streaming")]
 
@@ -46,6 +51,7 @@ ANNEALED: Mapping[str, Value] = MappingProxyType(
 keep."""
 
 FEW_ROWS = 500
+FEW_SYMBOLS = 32
 FRAMES_WANTED = 24
 LARGEST_WINDOW = 8
 SHORTEST_WINDOW = 4
@@ -81,6 +87,16 @@ def windows_for(frames: int, size: int | None = None, hop: int | None = None) ->
     if size is None:
         size = max(SHORTEST_WINDOW, 2 * (hop or round(frames / FRAMES_WANTED)))
     return size, hop or max(1, size // 2)
+
+
+def aligned(data: Fingerprint) -> bool:
+    """Whether rows are texts of one length in at most 32 symbols, such as the bases to both sides of a site.
+
+    Example:
+        >>> aligned(Fingerprint("text", Ids(6), 3, 2_871, (60, 60, 60))), aligned(Fingerprint("text", Ids(6), 3, 2_871, (40, 60, 60)))
+        (True, False)
+    """
+    return isinstance(data.in_shape, Ids) and data.in_shape.size <= FEW_SYMBOLS and data.fixed_length is not None
 
 
 def embedding_width(data: Fingerprint) -> int:

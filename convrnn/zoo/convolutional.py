@@ -23,7 +23,9 @@ from convrnn.zoo.blocks import (
     Drop,
     Kernel,
     PoolKind,
+    PoolRule,
     Width,
+    aligned,
     conv_block,
     dropped,
     frames_of,
@@ -76,22 +78,23 @@ def fcn_blocks(width: int) -> tuple[tuple[Spec, ...], ...]:
     return conv_block(width, 8), conv_block(2 * width, 5), conv_block(width, 3)
 
 
-@entry("tcn", kinds=EVERY_KIND, papers=(_TCN,), settings=ANNEALED)
+@entry("tcn", kinds=EVERY_KIND, papers=(_TCN,), settings=ANNEALED, version=2)
 def tcn(
-    data: Fingerprint, *, width: Width = None, depth: Depth = 3, kernel: Kernel = 7, dropout: Drop = 0.1, pool: PoolKind = "mean"
+    data: Fingerprint, *, width: Width = None, depth: Depth = 3, kernel: Kernel = 7, dropout: Drop = 0.1, pool: PoolRule = None
 ) -> Spec:
     """Temporal convolution: residual blocks of two dilated causal convolutions. Streams with no lookahead.
 
     The dilations are powers of the smallest base from 2 to `kernel` (above it frames would be skipped) with which the last output reads a
     whole row of the longest: 1 + 2 (kernel - 1) (1 + base + ... + base^(depth - 1)) frames. Where even base = kernel falls short, the
-    opening convolution strides. Batch norm stands for the paper's weight norm, and the mean over time for its last frame (`pool="last"`).
+    opening convolution strides. Batch norm stands for the paper's weight norm, and the mean over time for its last frame (`pool="last"`);
+    but where rows are aligned, as DNA around a site, it is the last frame, which reads each place of the row with weights of its own.
     """
     features, longest = width_for(data, 64, width), data.lengths[2]
     base = next((b for b in range(2, kernel) if _reach(kernel, b, depth) >= longest), max(kernel, 2))
     stride = math.ceil(longest / _reach(kernel, base, depth))
     opening = Conv(features, kernel=stride, stride=stride, padding="causal")
     blocks = [_temporal_block(features, kernel, base**i) for i in range(depth)]
-    return stack(frames_of(data), (opening,), *blocks, (GlobalPool(pool),), dropped(dropout))
+    return stack(frames_of(data), (opening,), *blocks, (GlobalPool(pool or ("last" if aligned(data) else "mean")),), dropped(dropout))
 
 
 def _reach(kernel: int, base: int, depth: int) -> int:

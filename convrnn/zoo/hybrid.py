@@ -1,4 +1,4 @@
-"""Convolution joined with recurrence in four ways: `crnn`, `cnn-lstm`, `parallel-cnn-lstm`, `gate-cnn-lstm`; and `lstm-fcn`."""
+"""Convolution joined with recurrence in four ways: `crnn`, `cnn-lstm`, `parallel-cnn-lstm`, `gate-cnn-lstm`; `lstm-fcn`, `mlstm-fcn`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from convrnn.layers.conv import Conv
 from convrnn.layers.framewise import Activation, Fold
 from convrnn.layers.pool_whole import GlobalPool
 from convrnn.layers.recurrent import GRU, LSTM
+from convrnn.layers.squeeze import SqueezeExcite
 from convrnn.layers.window import TimeDistributed, Window
 from convrnn.zoo.base import Fingerprint, Paper, entry
 from convrnn.zoo.blocks import (
@@ -38,6 +39,8 @@ _SAINATH = Paper("Sainath et al.", 2015, "Convolutional, long short-term memory,
 _DONAHUE = Paper("Donahue et al.", 2015, "Long-term recurrent convolutional networks for visual recognition", "1411.4389")
 _BRADBURY = Paper("Bradbury, Merity, Xiong & Socher", 2016, "Quasi-recurrent neural networks", "1611.01576")
 _SHI_CONV = Paper("Shi et al.", 2015, "Convolutional LSTM network: a machine learning approach for precipitation nowcasting", "1506.04214")
+_KARIM_MULTI = Paper("Karim, Majumdar, Darabi & Harford", 2019, "Multivariate LSTM-FCNs for time series classification", "1801.04503")
+_HU = Paper("Hu, Shen & Sun", 2018, "Squeeze-and-excitation networks", "1709.01507")
 _KARIM = Paper("Karim, Majumdar, Darabi & Chen", 2017, "LSTM fully convolutional networks for time series classification", "1709.05206")
 
 
@@ -150,4 +153,17 @@ def lstm_fcn(data: Fingerprint, *, width: Width = 128, units: Width = 64, dropou
     """
     seen = stack(*fcn_blocks(width or 128), (GlobalPool("mean"),))
     remembered = stack((LSTM(units or 64), GlobalPool("last")), dropped(dropout))
+    return stack(frames_of(data), (Parallel(seen, remembered),))
+
+
+@entry("mlstm-fcn", kinds=EVERY_KIND, papers=(_KARIM_MULTI, _HU), settings={**ANNEALED, "rate": 1e-3})
+def mlstm_fcn(data: Fingerprint, *, width: Width = 128, units: Width = 8, dropout: Drop = 0.8) -> Spec:
+    """`lstm-fcn` for series of many channels: the first two convolutions are followed by squeeze and excitation. Needs whole rows.
+
+    How much each channel counts is learned from its mean over the row. Convolutions and reduction (16) as published; 8 units, the least of
+    the paper's search. The LSTM runs over time, as in `lstm-fcn`.
+    """
+    opening, middle, closing = fcn_blocks(width or 128)
+    seen = stack(opening, (SqueezeExcite(),), middle, (SqueezeExcite(),), closing, (GlobalPool("mean"),))
+    remembered = stack((LSTM(units or 8), GlobalPool("last")), dropped(dropout))
     return stack(frames_of(data), (Parallel(seen, remembered),))

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -203,3 +203,11 @@ def test_an_unknown_option() -> None:
 def test_other_channels_than_in_training(fitted: Classifier) -> None:
     with pytest.raises(InputError, match=r"X\[0\]: expected .*'value'"):
         fitted.predict(np.zeros((2, 6, 3), np.float32))
+
+
+def test_folds_of_strands() -> None:
+    """Cross-validation of texts as scikit-learn does it, with no row held out to watch: as many scores as folds."""
+    strands = ["acgt" * 5, "ttgca" * 4] * 6
+    estimator = Classifier("tcn", epochs=2, valid=0.0, options={"width": 4})
+    scores = cross_val_score(estimator, strands, ["yes", "no"] * 6, cv=StratifiedKFold(3))
+    assert len(scores) == 3 and all(0 <= score <= 1 for score in scores)

@@ -83,9 +83,12 @@ def test_order_is_a_function_of_its_arguments() -> None:
     assert listed[0] == listed[1] and listed[0] != listed[2] and listed[0] != listed[3] and listed[2] != listed[3]
 
 
-def test_each_epoch_brings_other_rows_together() -> None:
-    met = [{frozenset(rows.tolist()) for rows in order(np.full(60, 5), 6, 0, epoch)} for epoch in (0, 1)]
+@pytest.mark.parametrize("lengths", [np.full(60, 5), np.arange(60), np.repeat([20, 50, 90], 20)], ids=["equal", "all differ", "three"])
+def test_each_epoch_brings_other_rows_together(lengths: NDArray[np.int64]) -> None:
+    """Few rows of unequal length too: batches of the same rows each time would have statistics of their own."""
+    met = [{frozenset(rows.tolist()) for rows in order(lengths, 6, 0, epoch)} for epoch in (0, 1)]
     assert len(met[0] & met[1]) < 3
+    assert all(len(set(lengths[list(rows)])) > 1 for rows in met[0]) or len(set(lengths)) == 1
 
 
 def test_buckets_leave_little_padding_and_a_random_order() -> None:

@@ -158,6 +158,18 @@ def test_pictures_named_in_a_table(put: Put, tmp_path: Path) -> None:
         read(put("m.csv", "file,label\na.png,x\nb.png,y\n"))
 
 
+@pytest.mark.parametrize("gap", ["  ", "\t\t"])
+def test_strands_are_the_text_beside_their_names(put: Put, gap: str) -> None:
+    """As the sets of UCI have them: class, name, bases; a strand may come twice, N and R are bases that are not sure."""
+    strands = ["acgtacgtac" + "ACGTNR"[row % 6] * (row + 1) for row in range(10)] + ["acgtacgtacA"]
+    text = "".join(f"{'+-'[row % 2]},GENE{row},{gap}{strand}\n" for row, strand in enumerate(strands))
+    source = read(put("promoters.data", text))
+    assert source.train.inputs == strands and source.train.targets == list("+-+-+-+-+-+")
+    assert source.columns.inputs == ("column 3",) and "not used: 'column 2'" in " ".join(source.notes)
+    with pytest.raises(DataError, match="the text could be any of 'column 2', 'column 3'"):
+        read(put("other.data", text.replace("NNNNN", "NE")))
+
+
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [

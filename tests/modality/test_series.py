@@ -209,3 +209,20 @@ def test_a_damaged_record_is_refused() -> None:
         Series(offsets=(1.0,), spreads=(1.0,), means=(1.0,), masked=(1,))
     with pytest.raises(SpecError, match=r"^series\.spreads: expected numbers above 0"):
         Series(offsets=(1.0,), spreads=(0.0,), means=(1.0,))
+
+
+def test_series_that_one_scale_cannot_show_are_scaled_one_by_one(part: Any) -> None:
+    """Two large rows hide six small ones: the median row has a hundredth of the common deviation."""
+    wave = np.sin(np.arange(20.0))[:, None]
+    hidden = part([wave * size for size in (0.01, 0.02, 0.01, 0.02, 0.01, 0.02, 1.0, 2.0)])
+    modality = Series.fit(hidden, Series())
+    assert modality.scale == "instance" and modality.median_size is not None and modality.median_size < 0.05
+    assert "scale: instance (recognised: half of the series are smaller than" in modality.describe()
+    np.testing.assert_allclose(modality.encode(wave), modality.encode(1000 * wave), atol=1e-6)
+    alike = Series.fit(part([wave * size for size in (0.2, 0.3, 1.0, 2.0)] + [np.ones((20, 1))] * 9), Series())
+    assert alike.scale == "standard"
+    assert Series.fit(hidden, Series("standard")).scale == "standard"
+    levels = part([level + 0.01 * wave for level in (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)])
+    assert Series.fit(levels, Series()).scale == "standard", "tiny waves, but levels that differ"
+    constant = Series.fit(part([np.ones((5, 2)), np.ones((3, 2))]), Series())
+    assert (constant.scale, constant.median_size) == ("standard", 1.0)

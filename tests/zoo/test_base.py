@@ -41,7 +41,10 @@ def test_fingerprint_of_rows() -> None:
 
 
 def test_every_entry_says_what_it_is() -> None:
-    expected = "bigru bilstm cnn cnn-lstm crnn fcn gate-cnn-lstm gru lstm lstm-fcn mnist-cnn parallel-cnn-lstm rnn tcn text-cnn"
+    expected = (
+        "bigru bilstm cnn cnn-lstm conv-lstm crnn fcn gate-cnn-lstm gru inception-time lstm lstm-fcn min-gru mlstm-fcn mnist-cnn "
+        "parallel-cnn-lstm qrnn resnet rnn sru tcn text-cnn"
+    )
     assert zoo.names() == tuple(expected.split())
     for name in zoo.names():
         entry = zoo.get(name)
@@ -100,13 +103,15 @@ def test_an_entry_of_ones_own(registry: None) -> None:
 @pytest.mark.parametrize("name", zoo.names())
 def test_recommended_settings_are_settings(name: str, rows: int) -> None:
     settings = Settings.from_dict({"settings": "training", **zoo.get(name).settings_for(replace(SERIES, rows=rows))})
-    assert 4 <= settings.epochs <= 100
+    assert 4 <= settings.epochs <= 500
 
 
 def test_settings_follow_the_rows() -> None:
     few, some, many = (zoo.scaled_settings(replace(SERIES, rows=rows)) for rows in (270, 1_437, 60_000))
     assert (few["batch"], some["batch"], many["batch"]) == (16, 32, 128)
     assert (few["epochs"], some["epochs"], many["epochs"]) == (88, 33, 5)
+    tiny, small = (zoo.scaled_settings(replace(SERIES, rows=rows)) for rows in (30, 100))
+    assert (tiny["batch"], tiny["epochs"], small["epochs"]) == (16, 500, 214)
 
 
 def test_a_body_from_a_file(tmp_path: Path) -> None:

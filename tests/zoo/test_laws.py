@@ -13,9 +13,13 @@ CASES = zoo_cases()
 EXPORTED = ("zoo-crnn-image", "zoo-parallel-cnn-lstm-series", "zoo-text-cnn-text")
 """A second or two each: the others are exported with --full."""
 
+DEEP = ("zoo-inception-time-series", "zoo-inception-time-text", "zoo-resnet-series")
+"""Finite differences through all their layers take seconds each: with --full."""
+
 
 def pairs() -> list[object]:
     slow = {(case.name, "export") for case in CASES if case.name not in EXPORTED}
+    slow |= {(case.name, law) for case in CASES if case.name in DEEP for law in ("gradcheck", "gradcheck:train")}
     slow |= {(case.name, law) for case in CASES for law in laws_export.COSTLY if law not in case.exempt}
     return [
         pytest.param(case, law, id=f"{case.name}-{law}", marks=pytest.mark.full if (case.name, law) in slow else ())
@@ -35,4 +39,4 @@ def test_law(case: Case, law: str) -> None:
 def test_every_entry_is_a_case() -> None:
     for name in zoo.names():
         assert any(case.name.startswith(f"zoo-{name}-") for case in CASES), name
-    assert set(EXPORTED) <= {case.name for case in CASES}
+    assert {*EXPORTED, *DEEP} <= {case.name for case in CASES}
