@@ -119,7 +119,7 @@ def _sizes_fit(r: Recurrence) -> bool:
 class _Stack:
     """Recurrences ready to be run; of none, that there is nothing to keep. The weights are held, so that no others can bear their ids."""
 
-    def __init__(self, rs: list[Recurrence], weights: list[Tensor], stamp: object) -> None:
+    def __init__(self, rs: list[Recurrence], weights: Sequence[Tensor], stamp: object) -> None:
         self.weights, self.stamp = weights, stamp
         self.native: Any = None
         if rs:

@@ -155,8 +155,10 @@ class StackedLayer(Layer):
         reads = [channels] + [width] * (spec.layers - 1)
         self.forward_layers = nn.ModuleList(make(n, False) for n in reads)
         self.backward_layers = nn.ModuleList(make(n, True) for n in (reads if both else ()))
-        plain = not (both or spec.residual_layers or spec.dropout)
-        self._bare = plain and all(isinstance(layer, Direction) and layer.alone for layer in self.forward_layers)
+        # Nothing but recurrences one upon the other, where no dropout is drawn.
+        self._bare = (
+            not both and not spec.residual_layers and all(isinstance(each, Direction) and each.alone for each in self.forward_layers)
+        )
         self.joints = nn.ModuleList(Joint(spec.merge, spec.width) for _ in range(spec.layers if both else 0))
         self.drops = nn.ModuleList(DropoutLayer(spec.dropout, False, self.out_shape) for _ in range(spec.layers - 1 if spec.dropout else 0))
 
@@ -177,12 +179,12 @@ class StackedLayer(Layer):
     def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
         """See `Layer.forward`. Both directions take a state too (where each begins), but only whole rows."""
         x = self.checked(x)
-        if state is not None and x.lengths is None and self._bare:
-            # A live stream: nothing but recurrences one upon the other.
+        if state is not None and x.lengths is None and self._bare and not self.training:
+            # A live stream, perhaps.
             at_once = dispatch.recur_stack(self, self.forward_layers, x.values, state[0], self._recurrences)
             if at_once is not None:
                 y, cells = at_once
-                return Out(Seq(y, None, True), (tuple(cells), ()))
+                return Out(Seq(y, None, True), (tuple(cells), ((),) * len(self.drops)))
         out, _ = self._run(x, state, last)
         return out
 

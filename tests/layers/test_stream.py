@@ -240,7 +240,7 @@ def test_weights_may_change_between_pushes_and_chunks_their_size() -> None:
 STACKS = (
     cr.GRU(7, layers=2, reset="before"),
     cr.GRU(4, learn_state=True),
-    cr.LSTM(19, layers=3),
+    cr.LSTM(19, layers=3, dropout=0.5),
     cr.LSTM(6, layers=2, projection=3, peephole=True),
     cr.LSTM(3, layers=2, projection=9, coupled=True),
     cr.RNN(5, layers=2, nonlinearity="relu"),
@@ -253,7 +253,8 @@ STACKS = (
 @pytest.mark.parametrize("spec", STACKS, ids=repr)
 def test_a_stack_goes_through_all_layers_in_one_call(spec: Spec, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """To the bit what layers give one by one, and only the first push, which has no state yet, goes that way."""
-    net = spec.build(3).to(dtype)
+    net = spec.build(3).to(dtype).eval()
+    assert isinstance(net, StackedLayer)
     stream, state, calls = net.stream(batch=3), None, list[int]()
     whole = StackedLayer._run
     monkeypatch.setattr(StackedLayer, "_run", lambda *given: calls.append(1) or whole(*given))
@@ -272,7 +273,8 @@ def test_a_weight_put_in_place_of_another_is_noticed() -> None:
     where = stream.snapshot()
     before = stream.push(frame).values
     stream.restore(where)
-    net.forward_layers[1].w_x = nn.Parameter(net.forward_layers[1].w_x.detach() * 2)
+    upper = net.get_submodule("forward_layers.1")
+    upper.w_x = nn.Parameter(upper.get_parameter("w_x").detach() * 2)
     assert not torch.equal(stream.push(frame).values, before)
 
 
