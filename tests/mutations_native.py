@@ -69,14 +69,14 @@ MUTATIONS = (
     _mistake(
         "a state that is the one before the last at a row's end",
         "forward.h",
-        "std::memcpy(final, own.h[now] + i * width,",
-        "std::memcpy(final, own.h[1 - now] + i * width,",
+        "copy(final, own.h[now] + i * width, r.width);",
+        "copy(final, own.h[1 - now] + i * width, r.width);",
         "test_fast_equals_reference[compiled-rnn_tanh-ragged-forward]",
     ),
     _mistake(
         "frames beyond a row's length that are not zero",
         "forward.h",
-        "std::memset(y(rows.row[i], t), 0, static_cast<size_t>(r.width) * sizeof(Real));",
+        "zero(y(rows.row[i], t), r.width);",
         "",
         "test_fast_equals_reference[compiled-rnn_tanh-ragged-forward]",
     ),
@@ -90,8 +90,8 @@ MUTATIONS = (
     _mistake(
         "a gradient of the first state without what comes through the products",
         "backward_part.h",
-        "std::memcpy(to, own.dh + i * width,",
-        "std::memcpy(to, own.direct + i * width,",
+        "copy(to, own.dh + i * width,",
+        "copy(to, own.direct + i * width,",
         "test_fast_equals_reference[compiled-gru-ragged-forward]",
     ),
     _mistake(

@@ -28,7 +28,8 @@ def serves(r: Recurrence) -> bool:
     """Whether the compiled recurrences know this one and are there."""
     if r.x.device.type != "cpu" or r.x.dtype not in (torch.float32, torch.float64) or r.cell not in CELLS:
         return False
-    if any(isinstance(t, Tensor) and t.dtype != r.x.dtype for t in r if t is not r.lengths):
+    dtype = r.x.dtype
+    if not all(t is None or t.dtype is dtype for t in (r.w_x, r.w_h, r.b, r.state, r.b_h, r.peep, r.proj, r.drop, r.zone)):
         return False
     return _known_product(r) and native.available()
 
@@ -52,7 +53,7 @@ class Forward(NamedTuple):
     Attributes:
         y: `[B, T, P]`, of two side by side `[B, T, 2 P]`.
         finals: of each, the state after each row's last frame.
-        saved: of each, what its backward needs besides y, see `saved_shape`; of nothing where it was not asked for.
+        saved: of each, what its backward needs besides y, see `saved_shape`; none where it was not asked for.
     """
 
     y: Tensor
@@ -67,11 +68,12 @@ def forward(rs: Sequence[Recurrence], save: bool) -> Forward:
     width = rs[0].width
     y = rs[0].x.new_empty(*rs[0].x.shape[:2], width * len(rs))
     finals = [torch.empty_like(r.state) for r in rs]
-    saved = [r.x.new_empty(saved_shape(r) if save else (0,)) for r in rs]
+    saved = [r.x.new_empty(saved_shape(r)) for r in rs] if save else []
+    kept = [each.data_ptr() for each in saved] or [0] * len(rs)
     begins = range(y.data_ptr(), y.data_ptr() + len(rs) * width * y.itemsize, width * y.itemsize)
     addresses = [
-        (begin, final.data_ptr(), for_backward.data_ptr(), y.stride(0), y.stride(1))
-        for begin, final, for_backward in zip(begins, finals, saved, strict=True)
+        (begin, final.data_ptr(), for_backward, y.stride(0), y.stride(1))
+        for begin, final, for_backward in zip(begins, finals, kept, strict=True)
     ]
     module.recur_forward(records, addresses)
     return Forward(y, finals, saved)
@@ -110,15 +112,18 @@ def _units(r: Recurrence) -> int:
 
 def _dense(r: Recurrence) -> Recurrence:
     """Dense tensors, but for x and zone, of which only the numbers of a frame must lie side by side."""
-    strided = {name: each if each is None or each.stride(-1) == 1 else each.contiguous() for name, each in (("x", r.x), ("zone", r.zone))}
-    return Recurrence._make(
-        strided.get(name, each.contiguous() if isinstance(each, Tensor) else each) for name, each in zip(r._fields, r, strict=True)
-    )
+    tensors = [(name, each) for name, each in zip(r._fields, r, strict=True) if isinstance(each, Tensor)]
+    apart = {name: each.contiguous() for name, each in tensors if not _as_read(name, each)}
+    return r._replace(**apart) if apart else r
 
 
-def packed_bytes(record: Any) -> int:
-    """What the weights take as the C++ reads them."""
-    return _module().recur_packed_bytes(record)
+def _as_read(name: str, tensor: Tensor) -> bool:
+    return tensor.stride(-1) == 1 if name in ("x", "zone") else tensor.is_contiguous()
+
+
+def stack(rs: Sequence[Recurrence]) -> Any:
+    """Recurrences of dense weights one upon the other, their weights packed, to be run again and again; see csrc/bind_recurrent.cpp."""
+    return _module().Stack([record(r) for r in rs])
 
 
 def record(r: Recurrence) -> Any:

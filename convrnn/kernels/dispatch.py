@@ -9,13 +9,13 @@ loop. Under autocast all run in float32: gates saturate in half precision.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from convrnn.core.errors import UsageError
@@ -86,6 +86,15 @@ def recur(r: Recurrence, every: int | None = None, clean: bool = True) -> tuple[
             return scanned.recur(r)
     y, final, _ = _recur(*r, save)
     return y, final
+
+
+def recur_stack(
+    owner: nn.Module, parts: Iterable[nn.Module], x: Tensor, states: session.States, make: session.Make
+) -> session.Answer | None:
+    """The recurrences of a live session one upon the other, in one call; None where no session is, or see `session.Session.stack`."""
+    if not native.unwatched(x) or (live := session.current()) is None or chosen() != "fast":
+        return None
+    return live.stack(owner, parts, x, states, make)
 
 
 def recur_both(forth: Recurrence, back: Recurrence, every: int | None = None, clean: bool = True) -> tuple[Tensor, Tensor, Tensor]:
@@ -170,7 +179,7 @@ def _recur(
     r = Recurrence(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse)
     if compiled.serves(r):
         done = compiled.forward((r,), save)
-        return done.y, done.finals[0], done.saved[0]
+        return done.y, done.finals[0], done.saved[0] if save else x.new_empty(0)
     if _looped(r):
         return loops.forward(r, save)
     y, final = _run(r)

@@ -25,7 +25,7 @@ from convrnn.core.errors import JobError, UsageError
 from convrnn.core.language import tr
 
 _MODULE = "convrnn.kernels._native"
-_INTERFACE = 5
+_INTERFACE = 6
 """Of the functions that this version calls; see csrc/module.cpp."""
 # The constants of SplitMix64, written as the int64 numbers torch computes with.
 _GOLDEN = 0x9E3779B97F4A7C15 - 2**64

@@ -1,13 +1,17 @@
 """The recurrences of a live session, a few frames at a time, again and again with the same weights. Knows no layer.
 
 For whole rows it is nothing beside the recurrence to pack the weights and to look at every tensor; for one frame it takes longer than the
-frame. So a session packs the weights once, and what was found out about a call holds for the next one like it.
+frame. So a session packs the weights once, runs all layers of a stack in one call, and takes what it found out about them as true until
+the weights change.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar, Token
+from itertools import islice
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -17,24 +21,56 @@ from convrnn.kernels.reference import Recurrence
 
 _session: ContextVar[Session | None] = ContextVar("convrnn_session", default=None)
 
+States = Sequence[tuple[Tensor, ...]]
+"""Of each recurrence h, and c where the cell has one, `[B, P]` and `[B, H]`."""
+
+Answer = tuple[Tensor, list[tuple[Tensor, ...]]]
+"""h of the highest recurrence `[B, T, P]`, and the states of each after the last frame."""
+
+Make = Callable[[Tensor, States], list[Recurrence] | None]
+"""Of x and the states before it: recurrences one upon the other; None: something else stands between them."""
+
 
 class Session:
-    """The calls made so far; one that is like one before takes the short way. Many threads may have part in a session.
+    """What was made ready for the calls before. Many threads may have part in a session.
 
     A change of weights is noticed as far as torch counts it; what is written through `.data` it does not count.
     """
 
     def __init__(self) -> None:
-        self._known: dict[int, _Call] = {}
+        self._stacks: WeakKeyDictionary[nn.Module, _Stack] = WeakKeyDictionary()
+        self._single: dict[int, _Stack] = {}
+
+    def stack(self, owner: nn.Module, parts: Iterable[nn.Module], x: Tensor, states: States, make: Make) -> Answer | None:
+        """All recurrences of `owner` over full chunks in one call; None: they cannot be kept, or x and the states do not fit them.
+
+        Args:
+            owner: who asks.
+            parts: its modules whose own parameters are the weights.
+            x: `[B, T, C]`.
+            states: those before x.
+            make: how the recurrences come about, asked when the weights are not those of the call before.
+        """
+        weights = [weight for part in parts for weight in part._parameters.values() if weight is not None]
+        stamp, known = _stamp(weights), self._stacks.get(owner)
+        if known is None or known.stamp != stamp:
+            rs = make(x, states) or []
+            if not all(map(_sizes_fit, rs)):
+                return None
+            known = self._stacks[owner] = _Stack(rs if all(map(_can_be_kept, rs)) else [], weights, stamp)
+        return known.run(x, states)
 
     def recur(self, r: Recurrence) -> tuple[Tensor, Tensor] | None:
         """As `compiled.forward` without anything for a gradient, y and the state; None: not a call that can be kept."""
-        call = self._known.get(id(r.w_h))
-        if call is None or not call.fits(r):
-            if not _can_be_kept(r):
+        if not (r.lengths is None and r.drop is None and r.zone is None):
+            return None
+        weights = _weights(r)
+        stamp, known = (r.cell, r.reverse, _stamp(weights)), self._single.get(id(r.w_h))
+        if known is None or known.stamp != stamp:
+            if not _sizes_fit(r) or not _can_be_kept(r):
                 return None
-            call = self._known[id(r.w_h)] = _Call(r, call)
-        return call(r)
+            known = self._single[id(r.w_h)] = _Stack([r], weights, stamp)
+        return known.run_one(r.x, r.state, r.width)
 
 
 class Inside:
@@ -69,45 +105,59 @@ def _weights(r: Recurrence) -> list[Tensor]:
     return [each for each in (r.w_x, r.w_h, r.b, r.b_h, r.peep, r.proj) if each is not None]
 
 
-def _sameness(r: Recurrence) -> tuple[object, ...]:
-    """All but the numbers of x and the state: what these two are like, and which objects the other fields are."""
-    x, state = r.x, r.state
-    return r.cell, x.shape, x.dtype, x.device, state.shape, state.dtype, *map(id, r[2:6]), *map(id, r[7:])
+def _stamp(weights: Iterable[Tensor]) -> list[tuple[int, int, int]]:
+    """Which they are, where they lie and how often they were changed; inference counts no changes."""
+    return [(id(each), each.data_ptr(), -1 if each.is_inference() else each._version) for each in weights]
 
 
-class _Call:
-    """A call with these weights, as it was made first. The weights are held, so that no other tensor can come to lie at their addresses."""
-
-    def __init__(self, r: Recurrence, before: _Call | None) -> None:
-        self.weights, self.same = _weights(r), _sameness(r)
-        self.stamp = self._stamp()
-        self.record: Any = compiled.record(r)
-        self.shape = (*r.x.shape[:2], r.width)
-        self.packed = _Packed(compiled.packed_bytes(self.record))
-        if before is not None and before.stamp == self.stamp:
-            # Chunks of another size.
-            self.packed = before.packed
-
-    def _stamp(self) -> list[tuple[int, int]]:
-        return [(each.data_ptr(), each._version) for each in self.weights]
-
-    def fits(self, r: Recurrence) -> bool:
-        """Whether this one differs in nothing but the numbers of x and the state."""
-        return _sameness(r) == self.same and self._stamp() == self.stamp
-
-    def __call__(self, r: Recurrence) -> tuple[Tensor, Tensor]:
-        x, state, packed = r.x.contiguous(), r.state.contiguous(), self.packed
-        y, final = x.new_empty(self.shape), torch.empty_like(state)
-        where = x.data_ptr(), state.data_ptr(), y.data_ptr(), final.data_ptr()
-        self.record.again(*where, packed.address, packed.filled, torch.get_num_threads())
-        packed.filled = True
-        return y, final
+def _sizes_fit(r: Recurrence) -> bool:
+    """Whether x and the state have the channels that the weights were made for: the C++ believes it."""
+    channels = r.w_h.shape[0] if r.w_x is None else r.w_x.shape[1]
+    return r.x.dim() == 3 and r.x.shape[2] == channels and (r.w_h.dim() == 1 or r.w_h.shape[1] == r.width)
 
 
-class _Packed:
-    """Room for weights as the C++ reads them, on a cache line."""
+class _Stack:
+    """Recurrences ready to be run; of none, that there is nothing to keep. The weights are held, so that no others can bear their ids."""
 
-    def __init__(self, size: int) -> None:
-        self.room = torch.empty(size + 64, dtype=torch.uint8)
-        self.address = (self.room.data_ptr() + 63) // 64 * 64
-        self.filled = False
+    def __init__(self, rs: list[Recurrence], weights: Sequence[Tensor], stamp: object) -> None:
+        self.weights, self.stamp = weights, stamp
+        self.native: Any = None
+        if rs:
+            self.native = compiled.stack(rs)
+            self.dtype, self.channels, self.width = rs[0].x.dtype, rs[0].x.shape[2], rs[-1].width
+            self.states = [len(r.equations.states) for r in rs]
+            self.total = sum(r.state.shape[1] for r in rs)
+            self.widths = [width for r in rs for width in (r.width, r.state.shape[1] - r.width) if width]
+
+    def run(self, x: Tensor, states: States) -> Answer | None:
+        """See `Session.stack`."""
+        flat = [each for one in states for each in one]
+        rows = x.shape[0]
+        if not self._takes(x, *flat) or [each.shape for each in flat] != [(rows, width) for width in self.widths]:
+            return None
+        flat = [each if each.stride(1) == 1 else each.contiguous() for each in flat]
+        y, finals = self._run(x, [(each.data_ptr(), each.stride(0)) for each in flat])
+        after = iter(finals.split_with_sizes(self.widths, 1))
+        return y, [tuple(islice(after, count)) for count in self.states]
+
+    def run_one(self, x: Tensor, state: Tensor, width: int) -> tuple[Tensor, Tensor] | None:
+        """See `Session.recur`."""
+        if not self._takes(x, state):
+            return None
+        state = state.contiguous()
+        h, apart = state.data_ptr(), state.shape[1]
+        return self._run(x, [(h, apart), (h + width * state.itemsize, apart)] if apart > width else [(h, apart)])
+
+    def _takes(self, x: Tensor, *states: Tensor) -> bool:
+        """Whether these are of the kind that the recurrences were made ready for."""
+        if self.native is None or x.shape[2:] != (self.channels,):
+            return False
+        return x.dtype is self.dtype and x.is_cpu and all(each.dtype is self.dtype and each.is_cpu for each in states)
+
+    def _run(self, x: Tensor, states: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+        """The answer, and all states side by side."""
+        x = x.contiguous()
+        rows, frames, _ = x.shape
+        y, finals = x.new_empty((rows, frames, self.width)), x.new_empty((rows, self.total))
+        self.native.run(rows, frames, x.data_ptr(), states, y.data_ptr(), finals.data_ptr(), torch.get_num_threads())
+        return y, finals

@@ -6,7 +6,7 @@ Knows no recurrence and no gate: one layer run in one direction, with its weight
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,6 +19,7 @@ from convrnn.core.language import tr
 from convrnn.core.seq import Count, Seq, Shape, State, tidy
 from convrnn.core.spec import fields_for_subclasses
 from convrnn.kernels import dispatch
+from convrnn.kernels.reference import Recurrence
 from convrnn.layers.base import Last, Layer, Out, Spec
 from convrnn.layers.dropout import DropoutLayer, Rate
 from convrnn.layers.init import Init
@@ -82,9 +83,11 @@ class Direction(nn.Module):
 
     Attributes:
         masks: whether it keeps the padding of x out by itself; else x is zero there.
+        alone: whether it can be one recurrence and nothing else, see `recurrence`.
     """
 
     masks: bool = False
+    alone: bool = False
 
     if TYPE_CHECKING:
 
@@ -107,6 +110,10 @@ class Direction(nn.Module):
             state: as of `initial_state`.
             last: whether rows end with these frames.
         """
+
+    def recurrence(self, x: Seq, state: tuple[Any, ...]) -> Recurrence | None:
+        """The one recurrence over x that gives h and the states; None: there is more to it now, or something else."""
+        return None
 
     def beside(self, back: Direction, x: Seq, states: tuple[tuple[Any, ...], ...]) -> Beside | None:
         """This direction of whole rows and the other at the same time; None: they are run one behind the other."""
@@ -151,6 +158,10 @@ class StackedLayer(Layer):
         reads = [channels] + [width] * (spec.layers - 1)
         self.forward_layers = nn.ModuleList(make(n, False) for n in reads)
         self.backward_layers = nn.ModuleList(make(n, True) for n in (reads if both else ()))
+        # Nothing but recurrences one upon the other, where no dropout is drawn.
+        self._bare = (
+            not both and not spec.residual_layers and all(isinstance(each, Direction) and each.alone for each in self.forward_layers)
+        )
         self.joints = nn.ModuleList(Joint(spec.merge, spec.width) for _ in range(spec.layers if both else 0))
         self.drops = nn.ModuleList(DropoutLayer(spec.dropout, False, self.out_shape) for _ in range(spec.layers - 1 if spec.dropout else 0))
 
@@ -170,19 +181,36 @@ class StackedLayer(Layer):
 
     def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
         """See `Layer.forward`. Both directions take a state too (where each begins), but only whole rows."""
+        x = self.checked(x)
+        if state is not None and x.lengths is None and self._bare and not self.training:
+            # A live stream, perhaps.
+            at_once = dispatch.recur_stack(self, self.forward_layers, x.values, state[0], self._recurrences)
+            if at_once is not None:
+                y, cells = at_once
+                return Out(Seq(y, None, True), (tuple(cells), ((),) * len(self.drops)))
         out, _ = self._run(x, state, last)
         return out
+
+    def _recurrences(self, values: Tensor, cells: Sequence[tuple[Any, ...]]) -> list[Recurrence] | None:
+        """Those of all layers over full rows, of which the upper ones read numbers that are yet to come."""
+        found: list[Recurrence] = []
+        for direction, state in zip(self._levels(), cells, strict=True):
+            r = direction[0].recurrence(Seq(values), state)
+            if r is None:
+                return None
+            found.append(r)
+            values = values.new_empty(*values.shape[:2], *self.out_shape)
+        return found
 
     def inside(self, x: Seq) -> dict[str, Tensor]:
         """See `Layer.inside`: the values of every layer and direction, places as in `state_names`."""
         with dispatch.use("reference"):
-            _, values = self._run(x, None, True)
+            _, values = self._run(self.checked(x), None, True)
         placed = zip(self._placed(), values, strict=True)
         return {place + symbol: value for (place, _), named in placed for symbol, value in named.items()}
 
     def _run(self, x: Seq, state: State, last: Last) -> tuple[Out, list[Named]]:
         """The answer, and the values of all directions in the order of the state."""
-        x = self.checked(x)
         if self.spec.bidirectional and last is not True:
             raise NotStreamable(self.name, tr("cannot stream: the backward direction needs the whole row"), self.remedy)
         cells, drops = state if state is not None else self.initial_state(x.values.shape[0], x.values)

@@ -98,6 +98,8 @@ class StepDirection(Direction):
     The state is `(h,)` or `(h, c)`, each `[B, *space, width]`, and in training the seeds behind the masks.
     """
 
+    alone = True
+
     def __init__(self, spec: Stepwise, space: Shape, reverse: bool) -> None:
         super().__init__()
         self.spec, self.space, self.reverse = spec, space, reverse
@@ -125,8 +127,11 @@ class StepDirection(Direction):
 
     def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
         """Zeros, or what was learned."""
-        starts = [like.new_zeros(n) for n in self.widths] if self.first is None else [first.to(like.dtype) for first in self.first]
-        return *(start.repeat(batch, *self.space, 1) for start in starts), *(self._seeds(batch, like) if self._noisy else ())
+        if self.first is None:
+            starts = [like.new_zeros((batch, *self.space, n)) for n in self.widths]
+        else:
+            starts = [first.to(like.dtype).repeat(batch, *self.space, 1) for first in self.first]
+        return *starts, *(self._seeds(batch, like) if self._noisy else ())
 
     def state_names(self) -> tuple[Any, ...]:
         """See `Direction.state_names`."""
@@ -142,6 +147,10 @@ class StepDirection(Direction):
             y, final = dispatch.recur(r, self.spec.checkpoint, x.clean)
             named = {"h": y}
         return named, self._after(x, final, seeds)
+
+    def recurrence(self, x: Seq, state: tuple[Any, ...]) -> reference.Recurrence | None:
+        """See `Direction.recurrence`; what training draws for each call is more."""
+        return self._begun(x, state)[0] if self.masks and not self._noisy else None
 
     def beside(self, back: Direction, x: Seq, states: tuple[tuple[Any, ...], ...]) -> Beside | None:
         """See `Direction.beside`; the reference, which names all values, goes one direction behind the other."""

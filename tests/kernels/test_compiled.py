@@ -148,12 +148,16 @@ def test_a_second_derivative_is_refused_of_both_directions_too() -> None:
 @pytest.mark.parametrize("cell", ALL)
 def test_packed_weights_are_kept_until_they_change(cell: str) -> None:
     r = made(cell, batch=2, frames=3)
-    r = r._replace(**{name: nn.Parameter(each.detach()) for name, each in r._asdict().items() if name in ("w_x", "w_h")})
-    live = session.Inside(session.Session())
+    weights = {
+        name: nn.Parameter(each.detach()) for name, each in r._asdict().items() if name in ("w_x", "w_h", "b", "b_h") and each is not None
+    }
+    r = r._replace(lengths=None, **weights)
+    live = session.Inside(kept := session.Session())
     with torch.no_grad():
         plain, _ = dispatch.recur(r)
         with live:
             assert all(torch.equal(dispatch.recur(r)[0], plain) for _ in range(2))
+            assert kept.recur(r) is not None
             r.w_h.mul_(2)
             changed, _ = dispatch.recur(r)
         assert not torch.equal(changed, plain)
@@ -163,6 +167,7 @@ def test_packed_weights_are_kept_until_they_change(cell: str) -> None:
             r.w_h.data = r.w_h.data / 2
             assert torch.equal(dispatch.recur(r)[0], plain)
             computed = r._replace(w_h=r.w_h * 2)
+            assert kept.recur(computed) is None
             assert torch.equal(dispatch.recur(computed)[0], changed)
             assert torch.equal(dispatch.recur(r)[0], plain)
 

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import convrnn as cr
 from convrnn.core.errors import ShapeError, StateEnded
 from convrnn.core.seq import Seq
+from convrnn.kernels import native
+from convrnn.layers.base import Spec
+from convrnn.layers.stacked import StackedLayer
 from convrnn.layers.stream import Cost, Stream, detach
 from convrnn.testing.cases import CASES
 from convrnn.testing.chunks import batch_of, compare, compare_states, leaves, pad_rows, split_rows
@@ -232,6 +235,47 @@ def test_weights_may_change_between_pushes_and_chunks_their_size() -> None:
             with torch.no_grad():
                 for parameter in net.parameters():
                     parameter.mul_(0.9)
+
+
+STACKS = (
+    cr.GRU(7, layers=2, reset="before"),
+    cr.GRU(4, learn_state=True),
+    cr.LSTM(19, layers=3, dropout=0.5),
+    cr.LSTM(6, layers=2, projection=3, peephole=True),
+    cr.LSTM(3, layers=2, projection=9, coupled=True),
+    cr.RNN(5, layers=2, nonlinearity="relu"),
+    cr.IndRNN(5, layers=2),
+)
+
+
+@pytest.mark.skipif(not native.available(), reason="without compiled kernels layers go one by one")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("spec", STACKS, ids=repr)
+def test_a_stack_goes_through_all_layers_in_one_call(spec: Spec, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the bit what layers give one by one, and only the first push, which has no state yet, goes that way."""
+    net = spec.build(3).to(dtype).eval()
+    assert isinstance(net, StackedLayer)
+    stream, state, calls = net.stream(batch=3), None, list[int]()
+    whole = StackedLayer._run
+    monkeypatch.setattr(StackedLayer, "_run", lambda *given: calls.append(1) or whole(*given))
+    for chunk in torch.randn(3, 9, 3, dtype=dtype).split([1, 1, 4, 0, 2, 1], 1):
+        (want, state), _ = whole(net, Seq(chunk), state, False)
+        state = detach(state)
+        assert torch.equal(stream.push(chunk).values, want.values)
+        assert all(map(torch.equal, leaves(stream.state), leaves(state)))
+    assert len(calls) == 1
+
+
+def test_a_weight_put_in_place_of_another_is_noticed() -> None:
+    net = cr.GRU(6, layers=2).build(3)
+    stream, frame = net.stream(), torch.randn(1, 1, 3)
+    stream.push(frame)
+    where = stream.snapshot()
+    before = stream.push(frame).values
+    stream.restore(where)
+    upper = net.get_submodule("forward_layers.1")
+    upper.w_x = nn.Parameter(upper.get_parameter("w_x").detach() * 2)
+    assert not torch.equal(stream.push(frame).values, before)
 
 
 def test_streams_of_one_net_run_on_threads_of_their_own() -> None:

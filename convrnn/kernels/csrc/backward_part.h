@@ -109,6 +109,18 @@ struct BackwardPart {
     // The values saved of a frame.
     const Real *saved(int i) const { return call.g.saved + frame(i) * values * units; }
 
+    // Asks for what the steps before this one read of a row, at the units of the register: a frame lies far from that of the next row, and so
+    // no prefetcher of the processor finds it. c is read a step ahead of the rest.
+    CONVRNN_INLINE void ask(int i, int64_t u) const {
+        if (step > 1 && values) {
+            const Real *from = call.g.saved + (rows.row[i] * r.frames + rows.frame(i, step - 2)) * values * units + u;
+            for (int value = 0; value < values; ++value) {
+                __builtin_prefetch(from + value * units);
+            }
+            __builtin_prefetch(call.g.dy + rows.row[i] * call.g.dy_row + rows.frame(i, step - 2) * call.g.dy_frame + u);
+        }
+    }
+
     // c before the step.
     CONVRNN_INLINE V old_c(int i, int64_t u) const {
         if (step) {
@@ -167,6 +179,7 @@ struct BackwardPart {
     }
 
     CONVRNN_INLINE void equations(int place, int i, int64_t u) const {
+        ask(i, u);
         Back<Real> a;
         a.saved = values ? saved(i) + u : nullptr;
         a.out = C::gates > 1 ? V{} : values ? a.value(0) : load_first(y(rows.row[i], rows.frame(i, step)) + u, lanes(r.width - u));

@@ -19,6 +19,7 @@ struct Forward {
     // What a part has for itself. The state and what the products see of it are there twice: other units still read the old one.
     struct Own {
         Real *h[2], *seen[2], *c, *middle, *gates;
+        Real **y, **saved;  // of the rows of this step
         const Real **inputs, **rows;
     };
 
@@ -50,6 +51,8 @@ struct Forward {
             each.gates = scratch.take<Real>(n * steps * G * units);
             each.inputs = scratch.take<const Real *>(n * steps);
             each.rows = scratch.take<const Real *>(n);
+            each.y = scratch.take<Real *>(n);
+            each.saved = scratch.take<Real *>(n);
             if (scratch.real()) {
                 own[part] = each;
             }
@@ -74,7 +77,7 @@ struct Forward {
 
     // What all parts read, each packing some of it.
     void fill(int part) {
-        if (!r.packed_before) {
+        if (!r.packed) {
             pack(part, shared.plan.parts);
         }
         if (part > 0) {
@@ -216,7 +219,7 @@ struct Forward {
             a.c = C::c >= 0 ? load(own.c + i * units + u) : V{};
             a.b_h = call.shared.b_h + u;
             a.peep = r.peep ? call.shared.peep + u : nullptr;
-            a.saved = saved(i) ? saved(i) + u : nullptr;
+            a.saved = own.saved[i] ? own.saved[i] + u : nullptr;
             a.padded = units;
             a.sums_apart = L;
             a.peep_apart = units;
@@ -232,6 +235,8 @@ struct Forward {
         void advance(Real *gates, int alive) const {
             for (int i = 0; i < alive; ++i) {
                 own.rows[i] = own.seen[now] + i * width;
+                own.y[i] = y(rows.row[i], rows.frame(i, step));
+                own.saved[i] = saved(i);
             }
             if constexpr (C::two) {
                 call.shared.h.product(own.rows, alive, [&](int i, int block, const Real *sums) {
@@ -312,7 +317,7 @@ struct Forward {
             if (r.drop) {
                 store(own.seen[1 - now] + i * width + u, h * load_first(r.drop + rows.row[i] * r.width + u, here));
             }
-            store_first(y(rows.row[i], rows.frame(i, step)) + u, h, here);
+            store_first(own.y[i] + u, h, here);
         }
     };
 };

@@ -8,7 +8,7 @@ NB_MODULE(_native, m) {
     m.doc() = "Compiled kernels of convrnn; each has a reference in Python that gives the same result.";
     // Raised with every change of what the functions take, here and in kernels/native.py: after an update of the sources an editable
     // installation still has the module that was built before.
-    m.attr("INTERFACE") = 5;
+    m.attr("INTERFACE") = 6;
     m.def("isa", &convrnn::isa_name);
     m.def("threads_from", &convrnn::threads_from);
     convrnn::bind_keep_mask(m);

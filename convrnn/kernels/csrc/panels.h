@@ -2,6 +2,7 @@
 #pragma once
 
 #include "micro.h"
+#include "squares.h"
 
 #include <cstdlib>
 
@@ -117,9 +118,15 @@ struct Panels {
 
     // to[k * apart + lane] = from[lane * stride + k] for k in [begin, end), zero from lane `there` on.
     static void transpose(const Real *from, int64_t stride, int64_t begin, int64_t end, int64_t there, Real *to, int64_t apart) {
-        for (int lane = 0; lane < L; ++lane) {
-            for (int64_t k = begin; k < end; ++k) {
-                to[k * apart + lane] = lane < there ? from[lane * stride + k] : Real(0);
+        for (int64_t k = begin; k < end; k += L) {
+            const int here = end - k < L ? static_cast<int>(end - k) : L;
+            Vec<Real> square[L];
+            for (int lane = 0; lane < L; ++lane) {
+                square[lane] = lane < there ? load_first(from + lane * stride + k, here) : Vec<Real>{};
+            }
+            ::transpose<Real>(square);
+            for (int i = 0; i < here; ++i) {
+                store(to + (k + i) * apart, square[i]);
             }
         }
     }

@@ -51,8 +51,18 @@ int64_t packed_bytes(const Recurrence<Real> &r) {
 }
 
 template <typename Real>
+void pack(const Recurrence<Real> &r) {
+    with_cell<Real>(r.cell, [&](auto equations) {
+        Scratch room(r.packed);
+        Forward<Real, decltype(equations)> call(r, Outputs<Real>());
+        call.lay_out_weights(room);
+        call.pack(0, 1);
+    });
+}
+
+template <typename Real>
 constexpr convrnn::RecurrentOf<Real> entries() {
-    return {forward<Real>, backward<Real>, packed_bytes<Real>};
+    return {forward<Real>, backward<Real>, packed_bytes<Real>, pack<Real>};
 }
 
 }  // namespace

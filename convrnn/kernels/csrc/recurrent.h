@@ -26,8 +26,7 @@ struct Recurrence {
     const Real *zone;
     int64_t zone_row, zone_frame;
     int threads;  // at most; results may differ in the last bits of weights' gradients between numbers of threads, not between runs
-    Real *packed;        // room for the weights as forward reads them, `packed_bytes`, 64-aligned; null: they are packed in memory of the call
-    bool packed_before;  // they stand there already
+    Real *packed;  // the weights as forward reads them, 64-aligned, left there by `pack`; null: each call packs them in memory of its own
 };
 
 // saved: what backward needs, [B, T, saved_values(cell, zone), padded(H)], or null.
@@ -48,6 +47,9 @@ struct Gradients {
 // Units of a saved value: a multiple of every register's lanes.
 constexpr int64_t padded(int64_t units) { return (units + 15) / 16 * 16; }
 
+// Whether a state is h and c side by side.
+constexpr bool has_c(Cell cell) { return cell == Cell::lstm || cell == Cell::lstm_coupled; }
+
 // How many values of H units a frame backward needs besides y.
 constexpr int saved_values(Cell cell, bool zone) {
     switch (cell) {
@@ -67,6 +69,7 @@ struct RecurrentOf {
     bool (*forward)(const Recurrence<Real> *, const Outputs<Real> *, int count);
     bool (*backward)(const Recurrence<Real> *, const Gradients<Real> *, int count);
     int64_t (*packed_bytes)(const Recurrence<Real> &);
+    void (*pack)(const Recurrence<Real> &);
 };
 
 struct Recurrent {

@@ -40,8 +40,8 @@ struct Shared {
 
     int64_t weights() const { return G * r.units * (r.channels + r.width); }
 
-    // Whether it is done before another thread has woken up.
-    bool small() const { return r.rows * r.frames * weights() < 4000000; }
+    // Whether so many like it are done before another thread has woken up.
+    bool small(int count) const { return count * r.rows * r.frames * weights() < 4'000'000; }
 
     int64_t rows_a_part() const { return (r.rows + plan.parts - 1) / plan.parts; }
 
@@ -52,7 +52,7 @@ struct Shared {
     }
 
     void lay_out(Scratch &scratch) {
-        plan.parts = small() ? 1 : static_cast<int>(most(1, least(r.threads, r.rows)));
+        plan.parts = small(1) ? 1 : static_cast<int>(most(1, least(r.threads, r.rows)));
         plan.row = scratch.take<int32_t>(r.rows);
         plan.begins = scratch.take<int32_t>(plan.parts + 1);
         plan.length = scratch.take<int64_t>(r.rows);
@@ -99,7 +99,7 @@ struct Together {
 
     void work() {
         const auto &shared = calls->shared;
-        const int threads = shared.small() ? 1 : calls->r.threads, packing = shared.weights() < 100'000 ? 1 : threads;
+        const int threads = shared.small(count) ? 1 : calls->r.threads, packing = shared.weights() < 100'000 ? 1 : threads;
         convrnn::parallel(count * parts(), at<&Call::fill>, this, packing);
         convrnn::parallel(count * parts(), at<&Call::work>, this, threads);
         if constexpr (Call::gathers) {
