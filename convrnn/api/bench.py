@@ -14,6 +14,7 @@ from convrnn.api import machine
 from convrnn.api.timing import Call, by_turns, ratio
 from convrnn.api.twin import torch_twin
 from convrnn.core.errors import JobError
+from convrnn.core.language import tr
 from convrnn.core.seq import Ids, Seq, Shape
 from convrnn.kernels import dispatch
 from convrnn.layers.base import Layer, Spec
@@ -219,4 +220,8 @@ def _compare(net: Layer, twin: nn.RNNBase, frames: int) -> None:
         ours, theirs = net(Seq(values)).seq.values, twin(values)[0]
     difference = float((ours - theirs).abs().max() / theirs.abs().max())
     if not difference <= TOLERANCE:
-        raise JobError("bench", f"{net.name} and torch.nn differ by {difference:.1e} of the largest number", "report it: this is a fault")
+        raise JobError(
+            "bench",
+            tr("{net} and torch.nn differ by {difference:.1e} of the largest number", net=net.name, difference=difference),
+            tr("report it: this is a fault"),
+        )

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from convrnn.api.runs import train
 from convrnn.core.errors import DataError, UsageError
+from convrnn.core.language import tr
 from convrnn.data import from_arrays, label
 from convrnn.deploy import Model
 from convrnn.layers.base import Spec
@@ -69,7 +70,7 @@ class _Estimator(BaseEstimator):
         named = {name: value for name, value in own.items() if value is not None}
         options = dict(self.options or {})
         if twice := sorted(named.keys() & {key.removeprefix("train.") for key in options}):
-            raise UsageError(f"options.{twice[0]}", f"is given twice, by {twice[0]}= too", "give it once")
+            raise UsageError(f"options.{twice[0]}", tr("is given twice, by {twice}= too", twice=twice[0]), tr("give it once"))
         return {**named, **options}
 
     def _targets(self, y: Any) -> Any:
@@ -127,8 +128,10 @@ class Classifier(ClassifierMixin, _Estimator):
         # A list first: an array of objects gets the type of what it holds.
         labels = _flat(np.asarray(np.asarray(y).tolist()))
         if labels.dtype.kind not in "biufU" or (labels.dtype.kind == "f" and (labels % 1 != 0).any()):
-            found = "numbers with fractions, or missing ones" if labels.dtype.kind == "f" else f"{labels.dtype} {np.asarray(y).dtype}"
-            raise DataError("y", f"expected labels: texts, whole numbers or booleans, got {found}", "correct y, or use a Regressor")
+            found = tr("numbers with fractions, or missing ones") if labels.dtype.kind == "f" else f"{labels.dtype} {np.asarray(y).dtype}"
+            raise DataError(
+                "y", tr("expected labels: texts, whole numbers or booleans, got {got}", got=found), tr("correct y, or use a Regressor")
+            )
         self.classes_ = np.unique(labels)
         return super().fit(X, labels)
 

@@ -17,13 +17,14 @@ import yaml
 
 from convrnn.core.errors import DataError, JobError, UsageError
 from convrnn.core.files import write
+from convrnn.core.language import tr
 from convrnn.core.yaml_text import read_yaml
 
 RUNS = Path("runs")
 MEMORY = "memory"
 """Stands for the data of a run in `config.yaml` where they came from Python."""
 
-_REMEDY = "give the folder that `convrnn train` wrote"
+_REMEDY = tr("give the folder that `convrnn train` wrote")
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,17 @@ def read_config(folder: Path) -> Config:
     try:
         stored = read_yaml(path.read_text(encoding="utf-8"), str(path))
     except (FileNotFoundError, NotADirectoryError):
-        raise DataError(str(folder), "expected a run folder with config.yaml, found none", _REMEDY) from None
+        raise DataError(str(folder), tr("expected a run folder with config.yaml, found none"), _REMEDY) from None
     except UnicodeDecodeError as error:
-        raise DataError(str(path), f"is damaged: {error}", "train again, or restore it from a copy") from None
+        raise DataError(str(path), tr("is damaged: {error}", error=error), tr("train again, or restore it from a copy")) from None
     wanted = {each.name for each in fields(Config)}
     if not isinstance(stored, dict) or set(stored) != wanted:
         differs = sorted(wanted ^ set(stored)) if isinstance(stored, dict) else sorted(wanted)
-        raise DataError(str(path), f"is damaged or of another version: see {', '.join(differs)}", "train again, or restore it from a copy")
+        raise DataError(
+            str(path),
+            tr("is damaged or of another version: see {names}", names=", ".join(differs)),
+            tr("train again, or restore it from a copy"),
+        )
     return Config(**stored)
 
 
@@ -81,10 +86,10 @@ def refuse_existing(folder: Path) -> None:
         # A kill while the first file was written leaves a part of it: that is nothing.
         if all(entry.match(".*.part") for entry in folder.iterdir()):
             return
-        more = f", or go on with --resume {folder}" if (folder / "config.yaml").is_file() else ""
-        raise UsageError("--out", f"{folder} exists and is not empty", f"choose another{more}")
+        more = tr(", or go on with --resume {folder}", folder=folder) if (folder / "config.yaml").is_file() else ""
+        raise UsageError("--out", tr("{folder} exists and is not empty", folder=folder), tr("choose another{more}", more=more))
     if folder.exists():
-        raise UsageError("--out", f"{folder} is a file, expected a folder", "choose another")
+        raise UsageError("--out", tr("{folder} is a file, expected a folder", folder=folder), tr("choose another"))
 
 
 def new_folder(folder: Path, config: Config) -> list[Path]:
@@ -102,10 +107,12 @@ def new_folder(folder: Path, config: Config) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         write(folder / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True))
     except (NotADirectoryError, FileExistsError):
-        raise UsageError("--out", f"{folder} lies in a file, expected folders only", "choose another") from None
+        raise UsageError("--out", tr("{folder} lies in a file, expected folders only", folder=folder), tr("choose another")) from None
     except OSError as error:
         discard(folder, made)
-        raise JobError(str(folder), f"could not be made: {error.strerror}", "free some space or choose another --out") from error
+        raise JobError(
+            str(folder), tr("could not be made: {reason}", reason=error.strerror), tr("free some space or choose another --out")
+        ) from error
     except JobError:
         discard(folder, made)
         raise

@@ -13,6 +13,7 @@ from torch import Tensor
 from convrnn.api.rows import rows_for
 from convrnn.core.errors import UsageError
 from convrnn.core.files import write
+from convrnn.core.language import tr
 from convrnn.core.seq import Seq, row_lengths
 from convrnn.data import Examples
 from convrnn.data.batch import collate
@@ -57,7 +58,11 @@ def look(model: Model, given: str) -> Looked:
     """
     path, colon, number = given.rpartition(":")
     if not (colon and path and number.isdecimal()):
-        raise UsageError("--row", f"expected FILE:N, got {given!r}", "N is the line or row that an editor shows, for example test.csv:2")
+        raise UsageError(
+            "--row",
+            tr("expected FILE:N, got {got!r}", got=given),
+            tr("N is the line or row that an editor shows, for example test.csv:2"),
+        )
     examples = rows_for(model, path, labelled=False)
     one = examples.subset([_row(examples, path, int(number))])
     frames = model.modality.encode_examples(one)[0]
@@ -90,7 +95,7 @@ def picture(trace: Trace, path: str | Path, layer: str | None = None, *, row: in
     """
     place = Path(path)
     if place.suffix != ".png":
-        raise UsageError("picture", f"expected a name that ends in .png, got {place.name!r}", "for example gru.png")
+        raise UsageError("picture", tr("expected a name that ends in .png, got {got!r}", got=place.name), tr("for example gru.png"))
     write(place, heatmap(_inner(trace, _drawn(trace, layer), row, words)))
     return place
 
@@ -113,11 +118,19 @@ def _row(examples: Examples, path: str, number: int) -> int:
     numbers = [int(end) for end in ends] if all(end.isdecimal() for end in ends) else list(range(1, len(ends) + 1))
     found = [place for place, each in enumerate(numbers) if each == number]
     if not found:
-        there = f"its {len(numbers)} are in rows {numbers[0]} to {numbers[-1]}" if numbers else "it has none"
-        raise UsageError("--row", f"{path} has no example in row {number}", there)
+        there = (
+            tr("its {count} are in rows {first} to {last}", count=len(numbers), first=numbers[0], last=numbers[-1])
+            if numbers
+            else tr("it has none")
+        )
+        raise UsageError("--row", tr("{path} has no example in row {number}", path=path, number=number), there)
     if len(found) > 1:
         names = ", ".join(examples.names[place] for place in found[:4])
-        raise UsageError("--row", f"{path} has {len(found)} examples of that number: {names}", "give the file, not its folder")
+        raise UsageError(
+            "--row",
+            tr("{path} has {count} examples of that number: {names}", path=path, count=len(found), names=names),
+            tr("give the file, not its folder"),
+        )
     return found[0]
 
 
@@ -128,9 +141,9 @@ def _drawn(trace: Trace, layer: str | None) -> Seen:
     else:
         seen = recurrence(trace) or next((each for each in trace.values() if each.inner and each.rate is not None), None)
     if seen is None:
-        raise UsageError("picture", "no layer has inner values", f"choose one whose frames to draw: {', '.join(trace)}")
+        raise UsageError("picture", tr("no layer has inner values"), tr("choose one whose frames to draw: {names}", names=", ".join(trace)))
     if seen.rate is None:
-        raise UsageError("picture", f"{seen.place} reads frames one by one, not the rows of the net", "print its table")
+        raise UsageError("picture", tr("{place} reads frames one by one, not the rows of the net", place=seen.place), tr("print its table"))
     return seen
 
 
@@ -138,7 +151,7 @@ def _inner(trace: Trace, seen: Seen, row: int, words: Sequence[str]) -> Inner:
     """A row of a trace as a record to draw."""
     rows = trace.x.values.shape[0]
     if not 0 <= row < rows:
-        raise UsageError("row", f"expected 0..{rows - 1}, got {row}", "count from 0")
+        raise UsageError("row", tr("expected 0..{last}, got {got}", last=rows - 1, got=row), tr("count from 0"))
     frames = int(row_lengths(trace.x)[row])
     values = {symbol: _units(seen[symbol][row, : seen.lengths(symbol)[row]]) for symbol in seen.shown()}
     steps = {symbol: float(seen.step(symbol) or max(frames, 1) / max(len(value), 1)) for symbol, value in values.items()}

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from convrnn.core.errors import UsageError
+from convrnn.core.language import both, either, tr
 from convrnn.core.spec import Record
 from convrnn.core.yaml_text import read_yaml
 from convrnn.modality import Modality
@@ -48,9 +49,9 @@ def parse(pairs: Sequence[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         key = key.strip().replace("-", "_")
         if not equals or not key:
-            raise UsageError("--set", f"expected KEY=VALUE, got {pair!r}", "for example --set rate=1e-3")
+            raise UsageError("--set", tr("expected KEY=VALUE, got {got!r}", got=pair), tr("for example --set rate=1e-3"))
         if key in found:
-            raise UsageError("--set", f"{key} is given twice", "give it once")
+            raise UsageError("--set", tr("{key} is given twice", key=key), tr("give it once"))
         found[key] = read_yaml(value, f"--set {key}")
     return found
 
@@ -101,11 +102,19 @@ def _place(key: str, places: Mapping[str, tuple[str, ...]]) -> tuple[str, str]:
     if not homes:
         raise _unknown(key, [known for names in places.values() for known in names])
     if len(homes) > 1:
-        raise UsageError("--set", f"{key} is known to {' and '.join(homes)}", f"write {' or '.join(f'{home}.{key}' for home in homes)}")
+        raise UsageError(
+            "--set",
+            tr("{key} is known to {names}", key=key, names=both(homes)),
+            tr("write {choices}", choices=either([f"{home}.{key}" for home in homes])),
+        )
     return homes[0], key
 
 
 def _unknown(key: str, known: list[str]) -> UsageError:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     some = textwrap.shorten(", ".join(sorted(set(known))), 160, placeholder=" ...")
-    return UsageError("--set", f"unknown key {key[:60]!r}", f"did you mean {near[0]!r}?" if near else f"known: {some}")
+    return UsageError(
+        "--set",
+        tr("unknown key {key!r}", key=key[:60]),
+        tr("did you mean {near!r}?", near=near[0]) if near else tr("known: {some}", some=some),
+    )

@@ -10,6 +10,8 @@ import torch
 
 from convrnn.api.options import Choices, assign
 from convrnn.core.errors import DataError, SpecError
+from convrnn.core.language import tr
+from convrnn.core.terms import part_named
 from convrnn.data import Examples, Source, as_task, check_labels, parts as split, task_of
 from convrnn.data.batch import Encoded
 from convrnn.data.split import Parts
@@ -81,7 +83,7 @@ def prepare(source: Source, request: Request, say: Say) -> Prepared:
     Raises:
         InputError: what does not fit, in one line.
     """
-    task_name, reason = (request.task, f"{request.task}, as asked") if request.task else task_of(source.train)
+    task_name, reason = (request.task, tr("{task}, as asked", task=request.task)) if request.task else task_of(source.train)
     source = _typed(source, task_name)
     kind = source.train.kind
     name = DEFAULT_MODEL[kind] if request.model is None else request.model
@@ -90,14 +92,21 @@ def prepare(source: Source, request: Request, say: Say) -> Prepared:
     choices = assign(request.options, list(entry.options) if entry else [], modality_class, task_class)
     found = _split(source, request, choices, task_name)
     for note in source.notes:
-        say(f"data: {note}")
-    say(f"task: {reason}")
-    say(f"parts: {len(found.train)} rows to learn from, {_count(found.valid)} to watch, {_count(found.test)} to measure on")
+        say(tr("data: {note}", note=note))
+    say(tr("task: {reason}", reason=reason))
+    say(
+        tr(
+            "parts: {train} rows to learn from, {valid} to watch, {test} to measure on",
+            train=len(found.train),
+            valid=_count(found.valid),
+            test=_count(found.test),
+        )
+    )
     if task_name == "classify":
         for part, other in (("valid", found.valid), ("test", found.test)):
             check_labels(found.train, other, part)
     modality = modality_class.fit(found.train, modality_class.from_dict({"modality": kind, **choices.modality}))
-    say(f"input: {modality.describe()}")
+    say(tr("input: {input}", input=modality.describe()))
     task = task_class.fit(_targets(found.train), **choices.task)
     encoded = {
         part: _encode(examples, modality, task, part, say)
@@ -112,7 +121,7 @@ def prepare(source: Source, request: Request, say: Say) -> Prepared:
     torch.manual_seed(settings.seed)
     spec, net = with_head(body, task, modality)
     model = Model(entry.name if entry else "spec", modality, spec, task, net, source.columns, source.train.channels)
-    say(f"model: {model.name}, {model.parameters:,} parameters{_live(net)}")
+    say(tr("model: {name}, {parameters:,} parameters; {live}", name=model.name, parameters=model.parameters, live=_live(net)))
     return Prepared(source, found, encoded, model, body, settings)
 
 
@@ -144,14 +153,14 @@ def _split(source: Source, request: Request, choices: Choices, task: TaskName) -
     seed = asked.pop("split_seed", 0)
     for key, value, kind in (("split_seed", seed, int), ("valid_fraction", valid, float | int), ("test_fraction", test, float | int)):
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise SpecError(f"split.{key}", f"expected a number, got {value!r}")
+            raise SpecError(f"split.{key}", tr("expected a number, got {got!r}", got=value))
     stratify, shuffle = asked.get("stratify", task == "classify"), asked.get("shuffle", True)
     return split(source, valid=valid, test=test, seed=seed, stratify=bool(stratify), shuffle=bool(shuffle))
 
 
 def _encode(examples: Examples, modality: Modality, task: Task, part: str, say: Say) -> Part:
     for note in modality.notes(examples):
-        say(f"{part}: {note}")
+        say(tr("{part}: {note}", part=part_named(part), note=note))
     encoded = Encoded(modality.encode_examples(examples))
     return Part(encoded, task.encode(_targets(examples), examples.names), modality.masks)
 
@@ -159,16 +168,20 @@ def _encode(examples: Examples, modality: Modality, task: Task, part: str, say: 
 def _targets(examples: Examples) -> list[Any]:
     if examples.targets is None:
         where = examples.names[0] if examples.names else "data"
-        raise DataError(where, "these rows have no target", "name the target column with --target")
+        raise DataError(where, tr("these rows have no target"), tr("name the target column with --target"))
     return examples.targets
 
 
 def _count(part: Examples | None) -> str:
-    return "none" if part is None else str(len(part))
+    return tr("none") if part is None else str(len(part))
 
 
 def _live(net: Layer) -> str:
     """How it answers a live stream, in words."""
     if found := net.obstacle():
-        return f"; whole rows only, since {found[0]} needs the end of the row"
-    return "; streams, answers when the row ends" if net.lookahead is None else f"; streams, {net.lookahead} frame(s) behind"
+        return tr("whole rows only, since {layer} needs the end of the row", layer=found[0])
+    return (
+        tr("streams, answers when the row ends")
+        if net.lookahead is None
+        else tr("streams, {lookahead} frame(s) behind", lookahead=net.lookahead)
+    )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from convrnn.api.prepare import Prepared
 from convrnn.core.files import replacing, write
+from convrnn.core.language import Message, english
 from convrnn.core.yaml_text import read_yaml
 from convrnn.data import Examples
 from convrnn.deploy.describe import latency, layer_table
@@ -89,7 +90,8 @@ def summary(prepared: Prepared, command: str) -> dict[str, Any]:
             "task": model.task.name,
             "parts": {name: part_summary(getattr(prepared.parts, name), part) for name, part in prepared.encoded.items()},
             "channels": list(train.channels),
-            "notes": list(prepared.source.notes),
+            "notes": english(prepared.source.notes),
+            "messages": [note.record() if isinstance(note, Message) else None for note in prepared.source.notes],
             "missing": _missing(train),
         },
         "model": model_summary(model.name, model.spec.to_yaml(), net, middle),

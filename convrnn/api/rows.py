@@ -8,6 +8,7 @@ from typing import Any
 
 from convrnn.api.prepare import TaskName
 from convrnn.core.errors import DataError, UsageError
+from convrnn.core.language import tr
 from convrnn.data import Columns, Examples, Source, as_task, builtin, from_arrays, from_frame, is_frame, read, read_bytes, read_part
 from convrnn.deploy import Model
 from convrnn.tasks import Classify
@@ -50,7 +51,7 @@ def source_of(data: Any, y: Any, how: Reading) -> Source:
         )
     if valid or test:
         part = "test" if test else "valid"
-        raise UsageError(part, f"expected a share, got the file {test or valid}", "rows in memory are split by a share")
+        raise UsageError(part, tr("expected a share, got the file {got}", got=test or valid), tr("rows in memory are split by a share"))
     columns = Columns(how.input, how.target, how.group, how.id, how.time)
     return Source("memory", _memory(data, y, columns, labelled=True), columns=columns)
 
@@ -80,7 +81,7 @@ def rows_for(model: Model, data: Any, y: Any = None, *, labelled: bool, target: 
         examples = _memory(data, y, columns, labelled)
     if examples.kind != model.kind:
         where = examples.names[0] if len(examples) else "data"
-        raise DataError(where, f"expected {model.kind}, got {examples.kind}", "give rows as in training")
+        raise DataError(where, tr("expected {wanted}, got {got}", wanted=model.kind, got=examples.kind), tr("give rows as in training"))
     return as_task(examples, "classify" if isinstance(model.task, Classify) else "regress") if labelled else examples
 
 

@@ -22,6 +22,7 @@ from convrnn.api.prepare import Prepared, Request, Say, TaskName, prepare
 from convrnn.api.records import metrics_of, write_metrics, write_mistakes, write_predictions, write_summary
 from convrnn.api.rows import Reading, rows_for, source_of
 from convrnn.core.errors import ConvrnnError, DataError, JobError, UsageError
+from convrnn.core.language import tr
 from convrnn.data import Examples
 from convrnn.data.batch import Encoded
 from convrnn.deploy import Model, load
@@ -144,9 +145,9 @@ def resume(folder: str | Path, *, say: Say | None = None, watch: Watcher | None 
     if finished(place):
         return _read_back(place, told)
     if config.data == MEMORY:
-        raise DataError(str(place), "was trained from rows in memory", "call convrnn.train(rows, ..., out=folder, resume=True)")
+        raise DataError(str(place), tr("was trained from rows in memory"), tr("call convrnn.train(rows, ..., out=folder, resume=True)"))
     if set(config.reading) != {each.name for each in fields(Reading)}:
-        raise DataError(str(place / "config.yaml"), "is damaged: `reading` lacks a field or has one too many", "train again")
+        raise DataError(str(place / "config.yaml"), tr("is damaged: `reading` lacks a field or has one too many"), tr("train again"))
     how = Reading(**{**config.reading, "input": tuple(config.reading["input"])})
     request = Request(
         config.model if config.model is None or isinstance(config.model, str) else Spec.from_dict(config.model),
@@ -220,7 +221,9 @@ def _run(data: Any, y: Any, how: Reading, request: Request, job: _Job) -> Run:
     if job.folder is not None and not job.resume:
         made = new_folder(job.folder, _config(data, how, request, prepared, job.command))
     if why := native.why_not():
-        job.say(f"note: compiled kernels are not used ({why}); install a C++ compiler and reinstall convrnn for faster training")
+        job.say(
+            tr("note: compiled kernels are not used ({why}); install a C++ compiler and reinstall convrnn for faster training", why=why)
+        )
     with _kept(job, made):
         return _finish(prepared, _fit(prepared, job), job)
 
@@ -249,13 +252,15 @@ def _kept(job: _Job, made: list[Path]) -> Iterator[None]:
     except Interrupted:
         raise
     except KeyboardInterrupt:
-        kept = f"go on with --resume {folder}" if folder is not None else "nothing is kept without a folder"
-        raise Interrupted(f"interrupted; {kept}") from None
+        kept = tr("go on with --resume {folder}", folder=folder) if folder is not None else tr("nothing is kept without a folder")
+        raise Interrupted(tr("interrupted; {kept}", kept=kept)) from None
     except ConvrnnError as error:
         if folder is not None and not job.resume and not begun(folder):
             discard(folder, made)
         elif folder is not None and isinstance(error, JobError) and isinstance(error.__cause__, OSError):
-            raise JobError(error.where, error.problem, f"free some space and go on with --resume {folder}") from error.__cause__
+            raise JobError(
+                error.where, error.problem, tr("free some space and go on with --resume {folder}", folder=folder)
+            ) from error.__cause__
         raise
 
 
@@ -305,7 +310,7 @@ def _finish(prepared: Prepared, fitted: Fitted, job: _Job) -> Run:
 
 def _read_back(folder: Path, say: Say) -> Run:
     """A run that is done; its report is drawn where the training was cut off before that."""
-    say(f"{folder} is done already; to train anew, choose another --out")
+    say(tr("{folder} is done already; to train anew, choose another --out", folder=folder))
     if not (folder / "report.html").is_file():
         _draw(folder, say)
     metrics, summary = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("metrics.json", "summary.json"))
@@ -318,14 +323,14 @@ def _read_back(folder: Path, say: Say) -> Run:
 def _draw(folder: Path, say: Say) -> None:
     """The report; a machine that cannot draw has its run all the same."""
     try:
-        say(f"report: {render(folder)}")
+        say(tr("report: {page}", page=render(folder)))
     except UsageError as error:
-        say(f"no report: {error}")
+        say(tr("no report: {error}", error=error.message))
 
 
 def _finding(epochs: list[Epoch], classes: Mapping[str, int]) -> str:
     first = findings(epochs, chance_loss(classes))[0]
-    return f"{first.sentence} {first.remedy}".strip()
+    return tr("{sentence} {remedy}", sentence=first.sentence, remedy=first.remedy) if first.remedy else first.sentence
 
 
 def _silent(line: str) -> None:

@@ -10,12 +10,14 @@ from typing import Annotated
 
 import typer
 
-from convrnn.cli import bench, console, datasets, evaluate, export, inspect, models, predict, report, train
-from convrnn.cli.verb import Stopped, Verb
-from convrnn.core.errors import ConvrnnError, JobError
+from convrnn.cli import bench, console, datasets, evaluate, export, inspect, models, predict, report, train, usage
+from convrnn.cli.verb import Lang, Stopped, Verb, Verbs, asked, with_language
+from convrnn.core.errors import ConvrnnError, JobError, UsageError
+from convrnn.core.language import joined, of_locale, speaking, speaking_everywhere, tr
 
 app = typer.Typer(
     name="convrnn",
+    cls=Verbs,
     help="Sequences to a trained, reported model: convolution and recurrence.",
     epilog="To begin: convrnn train digits",
     rich_markup_mode=None,
@@ -26,7 +28,7 @@ app = typer.Typer(
 )
 _VERBS = (train, evaluate, predict, inspect, report, export, models, datasets, bench)
 for _verb in _VERBS:
-    app.command(_verb.NAME, cls=Verb)(_verb.run)
+    app.command(_verb.NAME, cls=Verb)(with_language(_verb.run))
 
 
 def _version(asked: bool) -> None:
@@ -40,6 +42,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version)] = False,
+    lang: Lang = None,
 ) -> None:
     """What holds for every verb."""
 
@@ -55,6 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        language = asked(given)
+    except UsageError as error:
+        with speaking(of_locale()):
+            return console.fail(str(error), error.exit_code)
+    with speaking_everywhere(language):
+        return _run(given)
+
+
+def _run(given: list[str]) -> int:
+    try:
         code = app(args=given, standalone_mode=False, prog_name="convrnn")
         return code if isinstance(code, int) else 0
     except ConvrnnError as error:
@@ -68,14 +81,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT):
             raise
-        return console.fail(str(JobError(str(error.filename or "disk"), error.strerror or "failed", "see to the disk and run it again")), 1)
+        return console.fail(
+            str(JobError(str(error.filename or "disk"), error.strerror or tr("failed"), tr("see to the disk and run it again"))), 1
+        )
     except Stopped as error:
         return console.fail(str(error), 130)
     except (KeyboardInterrupt, typer.Abort):
-        return console.fail("interrupted", 130)
+        return console.fail(tr("interrupted"), 130)
 
 
 def _usage(error: typer.TyperException, given: Sequence[str]) -> str:
-    verb = f"convrnn {given[0]}" if given and given[0] in {each.NAME for each in _VERBS} else "convrnn"
+    known = {each.NAME for each in _VERBS}
+    verb = " ".join(["convrnn", *[word for word in given if word in known][:1]])
     text = " ".join(error.format_message().split()).rstrip(".")
-    return f"{text}; see `{verb} --help`"
+    return joined((usage.told(text), tr("see `{verb} --help`", verb=verb)))

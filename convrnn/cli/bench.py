@@ -9,6 +9,7 @@ import typer
 
 from convrnn.cli import console
 from convrnn.cli.shapes import shape as parsed
+from convrnn.core.language import listed, tr
 
 if TYPE_CHECKING:
     from convrnn.api.bench import Cost, Speed, Work
@@ -43,10 +44,10 @@ def run(
     for option, value in (("--batch", batch), ("--frames", frames), ("--hidden", hidden)):
         _require_positive(option, value)
     if folder is not None:
-        _refuse("is for layers, not for a RUN", {"--model": model, "--shape": shape, "--hidden": hidden, "--train": train or None})
+        _refuse(tr("is for layers, not for a RUN"), {"--model": model, "--shape": shape, "--hidden": hidden, "--train": train or None})
         nets, frames = _of_run(folder, frames)
     elif model is not None:
-        _refuse("is for the usual recurrences, not for --model", {"--hidden": hidden})
+        _refuse(tr("is for the usual recurrences, not for --model"), {"--hidden": hidden})
         frames = frames or _FRAMES
         nets = _of_model(model, shape or _SHAPE, frames)
     else:
@@ -74,7 +75,7 @@ def _measure(nets: list[tuple[str, Layer]], batch: int, frames: int, asked: list
         for text in _table(costs(net, batch, frames, works, now)):
             console.line(text)
         if not net.streams and not asked:
-            console.line("  does not stream: it needs the whole row")
+            console.line("  " + tr("does not stream: it needs the whole row"))
 
 
 def _works(net: Layer, asked: list[str], trains: bool) -> list[Work]:
@@ -118,7 +119,7 @@ def _require_positive(option: str, value: int | None) -> None:
     from convrnn.core.errors import UsageError
 
     if value is not None and value < 1:
-        raise UsageError(option, f"expected at least 1, got {value}", f"for example {option} 32")
+        raise UsageError(option, tr("expected at least 1, got {got}", got=value), tr("for example {option} 32", option=option))
 
 
 def _refuse(reason: str, options: dict[str, Any]) -> None:
@@ -126,27 +127,32 @@ def _refuse(reason: str, options: dict[str, Any]) -> None:
 
     for option, value in options.items():
         if value is not None:
-            raise UsageError(option, reason, "leave it out")
+            raise UsageError(option, reason, tr("leave it out"))
 
 
 def _machine_lines(now: Speed) -> list[str]:
-    load = "" if now.load is None else f", load before {now.load}"
+    threads = tr("1 thread") if now.threads == 1 else tr("{count} threads", count=now.threads)
+    load = "" if now.load is None else tr("load before {load}", load=now.load)
     return [
-        f"{now.processor}, {now.threads} thread{'s' if now.threads > 1 else ''}{load}",
-        f"torch {now.torch}, compiled kernels: {now.instruction_set}",
-        f"matrix product {now.sgemm / 1e9:,.0f} GF/s in float32 (sgemm), memory {now.memory / 1e9:.1f} GB/s",
+        listed((now.processor, threads, load)),
+        tr("torch {version}, compiled kernels: {kernels}", version=now.torch, kernels=now.instruction_set),
+        tr(
+            "matrix product {sgemm:,.0f} GF/s in float32 (sgemm), memory {memory:.1f} GB/s",
+            sgemm=now.sgemm / 1e9,
+            memory=now.memory / 1e9,
+        ),
     ]
 
 
 def _table(found: list[Cost]) -> list[str]:
-    head = ["  work", "time", "frames/s"]
+    head = [f"  {tr('work')}", tr("time"), tr("frames/s")]
     rows = [[_named(each), _time(each.seconds), f"{each.frames_per_second:,.0f}"] for each in found]
     if any(each.sgemm_share is not None for each in found):
-        head.append("of sgemm")
+        head.append(tr("of sgemm"))
         for row, each in zip(rows, found, strict=True):
             row.append("" if each.sgemm_share is None else f"{100 * each.sgemm_share:.0f} %")
     if any(each.torch_seconds is not None for each in found):
-        head += ["torch.nn", "its time / ours"]
+        head += ["torch.nn", tr("its time / ours")]
         for row, each in zip(rows, found, strict=True):
             assert each.torch_seconds is not None and each.torch_ratio is not None
             row += [_time(each.torch_seconds), f"{each.torch_ratio:.2f}"]
@@ -157,11 +163,11 @@ def _named(each: Cost) -> str:
     """What was done, for people."""
     match each.work:
         case "train":
-            return f"  train, {each.rows} x {each.frames} frames"
+            return "  " + tr("train, {rows} x {frames} frames", rows=each.rows, frames=each.frames)
         case "infer" | "row":
-            return f"  infer, {each.rows} x {each.frames} frames"
+            return "  " + tr("infer, {rows} x {frames} frames", rows=each.rows, frames=each.frames)
         case "step":
-            return "  stream, 1 frame more"
+            return "  " + tr("stream, 1 frame more")
 
 
 def _time(seconds: float) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from convrnn.core.columns import width
+from convrnn.core.columns import width, wrapped
+from convrnn.core.language import english
 
 
 def line(text: str = "") -> None:
@@ -21,7 +21,7 @@ def told(text: str) -> None:
     """A line for people that may be long: on a terminal it goes on in indented lines, broken between words."""
     columns = shutil.get_terminal_size((80, 24)).columns
     if sys.stdout.isatty() and width(text) > columns:
-        text = textwrap.fill(text, max(columns - 1, 20), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        text = "\n".join(wrapped(text, max(columns - 1, 20), "  "))
     line(text)
 
 
@@ -37,8 +37,8 @@ def fail(text: str, code: int) -> int:
 
 
 def as_json(value: Any) -> None:
-    """One machine-readable object."""
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=str), flush=True)
+    """One machine-readable object, the same in every language."""
+    print(json.dumps(english(value), ensure_ascii=False, indent=2, default=str), flush=True)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
@@ -50,7 +50,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[in
     room = max(shutil.get_terminal_size((80, 24)).columns - before, 20)
     lines: list[str] = []
     for row in cells:
-        pieces = [row[last]] if widths[last] <= room else textwrap.wrap(row[last], room) or [""]
+        pieces = [row[last]] if widths[last] <= room else wrapped(row[last], room) or [""]
         first = [_padded(text, wide, column in right) for column, (text, wide) in enumerate(zip(row[:last], widths, strict=False))]
         tail = _padded(pieces[0], widths[last], last in right) if widths[last] <= room else pieces[0]
         lines.append("  ".join([*first, tail]).rstrip())

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from convrnn.cli import console
+from convrnn.core.language import declared, tr
 
 NAME = "datasets"
 
@@ -24,7 +25,9 @@ def run(
         if json:
             console.as_json({"datasets": [_facts(each) for each in found]})
             return
-        for text in console.table(["name", "kind", "task", "what it is"], [[b.name, b.kind, b.task, b.description] for b in found]):
+        for text in console.table(
+            [tr("name"), tr("kind"), tr("task"), tr("what it is")], [[b.name, b.kind, b.task, declared(b.description)] for b in found]
+        ):
             console.line(text)
         return
     facts = _facts(builtin.describe(name))
@@ -32,7 +35,7 @@ def run(
         console.as_json(facts)
         return
     for key, value in facts.items():
-        console.line(f"{key:8}  {value}")
+        console.line(f"{key:8}  {declared(str(value))}")
 
 
 def _facts(entry: object) -> dict[str, object]:

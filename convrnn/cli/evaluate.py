@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from convrnn.cli import console
+from convrnn.core.terms import named
 
 NAME = "evaluate"
 
@@ -25,5 +26,7 @@ def run(
     if json:
         console.as_json(metrics)
         return
-    for text in console.table(list(metrics), [[f"{value:.4f}" for value in metrics.values()]], right=range(len(metrics))):
+    for text in console.table(
+        [named(name) for name in metrics], [[f"{value:.4f}" for value in metrics.values()]], right=range(len(metrics))
+    ):
         console.line(text)

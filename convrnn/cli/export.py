@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from convrnn.cli import console
+from convrnn.core.language import tr
 
 NAME = "export"
 
@@ -33,9 +34,15 @@ def run(
         console.as_json({**found._asdict(), "path": str(found.path)})
         return
     states = sum(name.startswith("state.") for name in found.inputs)
-    inputs = [name for name in found.inputs if not name.startswith("state.")] + ([f"{states} states"] if states else [])
-    outputs = [name for name in found.outputs if not name.startswith("next.")] + ([f"{states} states"] if states else [])
+    inputs = [name for name in found.inputs if not name.startswith("state.")] + ([tr("{count} states", count=states)] if states else [])
+    outputs = [name for name in found.outputs if not name.startswith("next.")] + ([tr("{count} states", count=states)] if states else [])
     console.told(
-        f"{found.path}: {found.bytes:,} bytes, {', '.join(inputs)} -> {', '.join(outputs)}; "
-        f"largest difference from the model {found.difference:.1e} of the largest number"
+        tr(
+            "{path}: {bytes:,} bytes, {inputs} -> {outputs}; largest difference from the model {difference:.1e} of the largest number",
+            path=found.path,
+            bytes=found.bytes,
+            inputs=", ".join(inputs),
+            outputs=", ".join(outputs),
+            difference=found.difference,
+        )
     )

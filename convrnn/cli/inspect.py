@@ -10,6 +10,8 @@ import typer
 
 from convrnn.cli import console, inspect_row
 from convrnn.cli.shapes import shape as parsed
+from convrnn.core.language import listed, tr
+from convrnn.core.terms import part_named
 
 NAME = "inspect"
 
@@ -34,19 +36,21 @@ def run(
     place = Path(what)
     if row is not None:
         if not (place / "model.json").is_file():
-            raise UsageError("--row", f"looks inside a run, and {what} is none", "give the folder that `convrnn train` wrote")
+            raise UsageError(
+                "--row", tr("looks inside a run, and {what} is none", what=what), tr("give the folder that `convrnn train` wrote")
+            )
         inspect_row.run(place, row, layer, 3 if units is None else units, plot, json)
         return
     for option, value in (("--layer", layer), ("--units", units), ("--plot", plot)):
         if value is not None:
-            raise UsageError(option, "belongs to --row", "add --row FILE:N, or leave it out")
+            raise UsageError(option, tr("belongs to --row"), tr("add --row FILE:N, or leave it out"))
     if (place / "model.json").is_file():
         found = _of_run(place)
     elif place.suffix in (".yaml", ".yml") and place.is_file():
         found = _of_spec(place, shape, frames)
     else:
         if shape is not None:
-            raise UsageError("--shape", "is for a SPEC", "leave it out")
+            raise UsageError("--shape", tr("is for a SPEC"), tr("leave it out"))
         found = _of_data(what)
     if json:
         console.as_json(found)
@@ -70,11 +74,13 @@ def _of_spec(place: Path, shape: str | None, frames: int) -> dict[str, Any]:
     from convrnn.zoo import from_file
 
     if frames < 1:
-        raise UsageError("--frames", f"expected at least 1, got {frames}", "for example --frames 100")
+        raise UsageError("--frames", tr("expected at least 1, got {got}", got=frames), tr("for example --frames 100"))
     spec = from_file(place)
     if shape is None:
         raise UsageError(
-            "--shape", "is missing: a spec infers its widths from what goes in", "for example --shape 12, --shape 28,1, --shape ids:5000"
+            "--shape",
+            tr("is missing: a spec infers its widths from what goes in"),
+            tr("for example --shape 12, --shape 28,1, --shape ids:5000"),
         )
     net = spec.build(parsed(shape))
     return {"model": model_summary(place.stem, spec.to_yaml(), net, frames), "biases": _biases(net)}
@@ -124,22 +130,32 @@ def _biases(net: Any) -> str:
         if isinstance(spec, RNN | GRU | LSTM) and not (isinstance(spec, LSTM) and spec.coupled):
             one = len(spec.symbols) * spec.features - (spec.features if spec.inner_bias else 0)
             extra += one * spec.layers * (2 if spec.bidirectional else 1)
-    return f"recurrent layers have one bias a gate, as in the papers and in Keras; torch.nn would count {extra:,} more" if extra else ""
+    if not extra:
+        return ""
+    return tr("recurrent layers have one bias a gate, as in the papers and in Keras; torch.nn would count {extra:,} more", extra=extra)
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     if "model" in found:
         lines += _model_lines(found["model"])
-    lines += [f"{key}: {found[key]}" for key in ("input", "biases") if found.get(key)]
+    lines += [tr("input: {input}", input=found["input"])] if found.get("input") else []
+    lines += [tr("biases: {biases}", biases=found["biases"])] if found.get("biases") else []
     if "data" in found:
         lines += _data_lines(found["data"])
     return lines
 
 
 def _model_lines(model: dict[str, Any]) -> list[str]:
-    reach = f"past {_reach(model['past'])}, lookahead {_reach(model['lookahead'])}"
-    lines = [f"{model['name']}: {model['parameters']:,} parameters, {model['latency_ms']:.2f} ms a row, {reach}, {_streams(model)}", ""]
+    about = tr(
+        "{name}: {parameters:,} parameters, {latency:.2f} ms a row, past {past}, lookahead {lookahead}, {streams}",
+        name=model["name"],
+        parameters=model["parameters"],
+        latency=model["latency_ms"],
+        past=_reach(model["past"]),
+        lookahead=_reach(model["lookahead"]),
+        streams=tr("streams") if model["streams"] else tr("whole rows only"),
+    )
     rows = [
         [
             each["path"],
@@ -152,26 +168,35 @@ def _model_lines(model: dict[str, Any]) -> list[str]:
         ]
         for each in model["layers"]
     ]
-    return [*lines, *console.table(["place", "out", "params", "past", "ahead", "ms", "layer"], rows, right=(2, 3, 4, 5)), ""]
-
-
-def _streams(model: dict[str, Any]) -> str:
-    return "streams" if model["streams"] else "whole rows only"
+    head = [tr("place"), tr("out"), tr("params"), tr("past"), tr("ahead"), "ms", tr("layer")]
+    return [about, "", *console.table(head, rows, right=(2, 3, 4, 5)), ""]
 
 
 def _reach(frames: int | None) -> str:
-    return "all" if frames is None else str(frames)
+    return tr("all") if frames is None else str(frames)
 
 
 def _data_lines(data: dict[str, Any]) -> list[str]:
-    lines = [f"{data['name']}: {data['kind']}, {data['because']}"]
+    lines: list[str] = [tr("{name}: {kind}, {because}", name=data["name"], kind=data["kind"], because=data["because"])]
     for name, part in data["parts"].items():
         length = part["length"]
-        lines.append(f"{name}: {part['rows']:,} rows, lengths {length['min']} to {length['max']}, median {length['median']}")
+        lines.append(
+            tr(
+                "{part}: {rows:,} rows, lengths {least} to {most}, median {median}",
+                part=part_named(name),
+                rows=part["rows"],
+                least=length["min"],
+                most=length["max"],
+                median=length["median"],
+            )
+        )
         if "classes" in part:
             shown = [f"{label} {count}" for label, count in list(part["classes"].items())[:12]]
             more = len(part["classes"]) - len(shown)
-            lines.append(f"  {len(part['classes'])} labels: {', '.join(shown)}{f' and {more} more' if more else ''}")
+            names = ", ".join(shown)
+            names = tr("{listed} and {more} more", listed=names, more=more) if more else names
+            lines.append("  " + tr("{count} labels: {names}", count=len(part["classes"]), names=names))
         elif part.get("target"):
-            lines.append("  target: " + ", ".join(f"{key} {value:.6g}" for key, value in part["target"].items()))
-    return [*lines, *(f"note: {note}" for note in data["notes"])]
+            told = {"min": tr("least"), "mean": tr("mean"), "max": tr("largest")}
+            lines.append("  " + tr("target: {values}", values=listed(f"{told[key]} {value:.6g}" for key, value in part["target"].items())))
+    return [*lines, *(tr("note: {note}", note=note) for note in data["notes"])]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convrnn.cli import console
+from convrnn.core.columns import wrapped
 from convrnn.core.errors import UsageError
+from convrnn.core.language import joined, tr
 
 if TYPE_CHECKING:
     from convrnn.api.looking import Looked
@@ -17,6 +19,8 @@ LONG = 24
 """Frames of a table on a terminal; of more, the first and the last half as many. --json has them all."""
 
 COLUMNS = 80
+
+_UNITS: dict[str, Callable[[], str]] = {"token": lambda: tr("token"), "column": lambda: tr("column"), "frame": lambda: tr("frame")}
 
 INNER_ROWS = 2
 """Of a layer that reads the frames one by one, so many of them are shown."""
@@ -32,7 +36,7 @@ def run(place: Path, row: str, layer: str | None, units: int, plot: Path | None,
     from convrnn.deploy import load
 
     if units < 1:
-        raise UsageError("--units", f"expected at least 1, got {units}", "for example --units 3")
+        raise UsageError("--units", tr("expected at least 1, got {got}", got=units), tr("for example --units 3"))
     looked = look(load(place), row)
     trace = looked.trace
     told = [seen for seen in trace.values() if seen.inner] or list(trace.values())[-1:]
@@ -50,7 +54,7 @@ def run(place: Path, row: str, layer: str | None, units: int, plot: Path | None,
 
 def _layer(trace: Trace, layer: str) -> Seen:
     if layer not in trace:
-        raise UsageError("--layer", f"no layer stands at {layer!r}", f"there are {', '.join(trace)}")
+        raise UsageError("--layer", tr("no layer stands at {layer!r}", layer=layer), tr("there are {names}", names=", ".join(trace)))
     return trace[layer]
 
 
@@ -64,33 +68,39 @@ def _lines(looked: Looked, shown: list[Seen], units: int, asked: bool) -> list[s
         for row in range(min(rows, INNER_ROWS) if asked else 0):
             lines += [
                 "",
-                f"{seen.place}, {row + 1} of the {rows} rows that it read one by one{_more(seen, row, looked)}",
+                tr("{place}, {row} of the {rows} rows that it read one by one", place=seen.place, row=row + 1, rows=rows)
+                + _more(seen, row, looked),
                 _table(seen, row, units, looked),
             ]
         if not asked:
-            lines += ["", f"{seen.place}: read {rows} rows one by one; --layer {seen.place} shows some"]
+            lines += ["", tr("{place}: read {rows} rows one by one; --layer {place} shows some", place=seen.place, rows=rows)]
     places = {seen.place for seen in shown}
     others = [place for place, seen in looked.trace.items() if seen.whole and place not in places]
     if others and not asked:
-        lines += ["", *textwrap.wrap(f"also, with --layer: {', '.join(others)}", COLUMNS, subsequent_indent="  ", break_on_hyphens=False)]
+        lines += ["", *wrapped(tr("also, with --layer: {names}", names=", ".join(others)), COLUMNS, "  ")]
     return lines
 
 
 def _answer(looked: Looked) -> str:
     """The prediction, and what is true if the file says so."""
     answer = looked.answer
-    said = f"{answer['label']}, probability {answer['probability']:.4f}" if "label" in answer else f"{answer['value']:.6g}"
-    return f"predicted {said}" + ("" if looked.target is None else f"; the file says {looked.target}")
+    if "label" in answer:
+        said = tr("predicted {label}, probability {probability:.4f}", label=answer["label"], probability=answer["probability"])
+    else:
+        said = tr("predicted {value:.6g}", value=answer["value"])
+    return said if looked.target is None else joined((said, tr("the file says {target}", target=looked.target)))
 
 
 def _more(seen: Seen, row: int, looked: Looked) -> str:
     """How many of its frames are shown, and what one stands for."""
     count = max(seen.lengths(symbol)[row] for symbol in seen.shown())
-    shown = f", {LONG} of {count} frames" if count > LONG else ""
+    shown = tr(", {shown} of {count} frames", shown=LONG, count=count) if count > LONG else ""
     step = seen.step(seen.shown()[0])
     if step is None or (step == 1 and looked.frame == "frame"):
         return shown
-    return f"{shown}, a frame for {'each' if step == 1 else step} {looked.frame}{'s' if step > 1 else ''}"
+    if step == 1:
+        return shown + tr(", a frame for each {unit}", unit=_UNITS[looked.frame]())
+    return shown + tr(", a frame for {step} {unit}s", step=step, unit=_UNITS[looked.frame]())
 
 
 def _table(seen: Seen, row: int, units: int, looked: Looked) -> str:

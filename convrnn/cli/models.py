@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from convrnn.cli import console
+from convrnn.core.language import declared, tr
 
 NAME = "models"
 
@@ -23,7 +24,9 @@ def run(
         if json:
             console.as_json({"models": [{"name": entry.name, "line": entry.line, "kinds": list(entry.kinds)} for entry in entries]})
             return
-        for text in console.table(["model", "for", "what it is"], [[e.name, ", ".join(e.kinds), e.line] for e in entries]):
+        for text in console.table(
+            [tr("model"), tr("for"), tr("what it is")], [[e.name, ", ".join(e.kinds), declared(e.line)] for e in entries]
+        ):
             console.line(text)
         return
     entry = zoo.get(name)
@@ -32,13 +35,17 @@ def run(
         about = {"name": entry.name, "about": entry.about, "kinds": list(entry.kinds), "options": options, "version": entry.version}
         console.as_json({**about, "papers": [str(paper) for paper in entry.papers], "settings": dict(entry.settings)})
         return
-    console.line(f"{entry.name} (version {entry.version}), for {', '.join(entry.kinds)}\n\n{entry.about}")
+    console.line(tr("{name} (version {version}), for {kinds}", name=entry.name, version=entry.version, kinds=", ".join(entry.kinds)))
+    console.line(f"\n{declared(entry.about)}")
     if options:
-        console.line("\noptions (--set KEY=VALUE):")
-        rows = [[f"  {o['name']}", "by the data" if o["default"] is None else str(o["default"]), str(o["meaning"])] for o in options]
-        for text in console.table(["  key", "default", "meaning"], rows):
+        console.line("\n" + tr("options (--set KEY=VALUE):"))
+        rows = [
+            [f"  {o['name']}", tr("by the data") if o["default"] is None else str(o["default"]), declared(str(o["meaning"]))]
+            for o in options
+        ]
+        for text in console.table([f"  {tr('key')}", tr("default"), tr("meaning")], rows):
             console.line(text)
     if entry.papers:
-        console.line("\npapers:")
+        console.line("\n" + tr("papers:"))
         for paper in entry.papers:
             console.line(f"  {paper}")

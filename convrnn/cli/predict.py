@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from convrnn.cli import console
+from convrnn.core.language import tr
 
 NAME = "predict"
 
@@ -26,7 +27,7 @@ def run(
     from convrnn.deploy import load
 
     if out is not None and out.suffix not in _WRITERS:
-        raise UsageError("--out", f"expected a name that ends in {', '.join(_WRITERS)}, got {out}")
+        raise UsageError("--out", tr("expected a name that ends in {names}, got {got}", names=", ".join(_WRITERS), got=out))
     model = load(folder)
     examples, answers = runs.predict_named(model, sys.stdin.buffer.read() if file == "-" else file)
     rows = [{"name": name, **answer} for name, answer in zip(examples.names, answers, strict=True)]
@@ -34,7 +35,7 @@ def run(
         from convrnn.core.files import write
 
         write(out, _WRITERS[out.suffix](rows))
-        console.aside(f"{len(rows)} answers in {out}")
+        console.aside(tr("{count} answers in {out}", count=len(rows), out=out))
     elif json:
         console.as_json({"predictions": rows})
     else:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from convrnn.core.language import tr
+
 if TYPE_CHECKING:
     from convrnn.core.seq import Ids, Shape
 
@@ -21,7 +23,7 @@ def shape(text: str) -> Shape | Ids:
     try:
         found = Ids(int(number)) if colon and kind == "ids" else tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise UsageError("--shape", f"expected channels, H,C or ids:N, got {text!r}") from None
+        raise UsageError("--shape", tr("expected channels, H,C or ids:N, got {got!r}", got=text)) from None
     if min(found) < 1:
-        raise UsageError("--shape", f"expected sizes of at least 1, got {text!r}", "for example --shape 12")
+        raise UsageError("--shape", tr("expected sizes of at least 1, got {got!r}", got=text), tr("for example --shape 12"))
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,9 @@ import typer
 
 from convrnn.cli import console
 from convrnn.cli.verb import TYPED
+from convrnn.core.columns import wrapped
+from convrnn.core.language import tr
+from convrnn.core.terms import named, part_named
 
 NAME = "train"
 
@@ -48,7 +50,7 @@ def run(
         finished = runs.resume(resume, say=say, watch=_watch(json or quiet))
     else:
         if not data:
-            raise UsageError("DATA", "is missing", "give a built-in name or a path: `convrnn train digits`")
+            raise UsageError("DATA", tr("is missing"), tr("give a built-in name or a path: `convrnn train digits`"))
         given: dict[str, Any] = {"seed": seed, "epochs": epochs, "device": device}
         finished = runs.train(
             data,
@@ -81,9 +83,13 @@ def _refuse_others(context: typer.Context) -> None:
 
     for name in context.params:
         source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE" and name not in ("resume", "json", "quiet"):
+        if source is not None and source.name == "COMMANDLINE" and name not in ("resume", "json", "quiet", "lang"):
             shown = "DATA" if name == "data" else f"--{name}"
-            raise UsageError("--resume", f"goes on with what the run was asked for, got {shown} too", f"leave {shown} out")
+            raise UsageError(
+                "--resume",
+                tr("goes on with what the run was asked for, got {got} too", got=shown),
+                tr("leave {shown} out", shown=shown),
+            )
 
 
 def _options(flags: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
@@ -96,7 +102,7 @@ def _options(flags: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
         if value is None:
             continue
         if name in chosen:
-            raise UsageError("--set", f"{name} is given twice, by --{name} too", "give it once")
+            raise UsageError("--set", tr("{name} is given twice, by --{name} too", name=name), tr("give it once"))
         chosen[name] = value
     return chosen
 
@@ -105,7 +111,7 @@ def _task(name: str | None) -> Any:
     from convrnn.core.errors import UsageError
 
     if name not in (None, "classify", "regress"):
-        raise UsageError("--task", f"expected classify or regress, got {name!r}")
+        raise UsageError("--task", tr("expected classify or regress, got {got!r}", got=name))
     return name
 
 
@@ -128,10 +134,17 @@ def _result(run: Any) -> list[str]:
     """The figures, part by part, and where the run is."""
     parts = {part: values for part, values in run.metrics.items() if part in ("test", "valid", "train")}
     names = list(dict.fromkeys(name for values in parts.values() for name in values))
-    rows = [[part, *(f"{values[name]:.4f}" if name in values else "" for name in names)] for part, values in parts.items()]
-    lines = ["", *console.table(["", *names], rows, right=range(1, len(names) + 1)), ""]
-    lines += [*textwrap.wrap(run.finding, 79), ""]
-    lines.append(f"{run.metrics['seconds']['train']:.1f} s of training, {run.metrics['parameters']:,} parameters, run: {run.folder}")
+    rows = [[part_named(part), *(f"{values[name]:.4f}" if name in values else "" for name in names)] for part, values in parts.items()]
+    lines = ["", *console.table(["", *map(named, names)], rows, right=range(1, len(names) + 1)), ""]
+    lines += [*wrapped(run.finding, 79), ""]
+    lines.append(
+        tr(
+            "{seconds:.1f} s of training, {parameters:,} parameters, run: {folder}",
+            seconds=run.metrics["seconds"]["train"],
+            parameters=run.metrics["parameters"],
+            folder=run.folder,
+        )
+    )
     return lines
 
 

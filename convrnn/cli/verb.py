@@ -1,12 +1,24 @@
-"""A command that takes nothing silently: neither an option given twice nor the message of an interruption is lost. Knows no verb."""
+"""A command that takes nothing silently, and speaks the language asked for. Knows no verb.
+
+Neither an option given twice nor the message of an interruption is lost, and its help is in Chinese where that is asked.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from collections.abc import Callable, Sequence
+from functools import wraps
+from itertools import pairwise
+from typing import Annotated, Any
 
-from typer.core import TyperCommand
+import typer
+from typer.core import TyperCommand, TyperGroup
 
+from convrnn.cli import helping
 from convrnn.core.errors import UsageError
+from convrnn.core.language import LANGUAGES, Language, either, of_locale, spoken, tr
+
+Lang = Annotated[str | None, typer.Option("--lang", metavar="|".join(LANGUAGES), help="Language of what is printed; by the locale.")]
 
 
 class Verb(TyperCommand):
@@ -22,7 +34,7 @@ class Verb(TyperCommand):
         seen: set[str] = set()
         for parameter in self.make_parser(ctx).parse_args(args=list(args))[2]:
             if parameter.name in seen and not parameter.multiple:
-                raise UsageError(parameter.opts[0], "is given twice", "give it once")
+                raise UsageError(parameter.opts[0], tr("is given twice"), tr("give it once"))
             seen.add(parameter.name or "")
         return super().parse_args(ctx, args)
 
@@ -35,7 +47,19 @@ class Verb(TyperCommand):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise Stopped(str(error) or "interrupted") from error
+            raise Stopped(str(error) or tr("interrupted")) from error
+
+    def get_help(self, ctx: Any) -> str:
+        """What `--help` prints."""
+        return super().get_help(ctx) if spoken() == "en" else helping.of_verb(self, ctx)
+
+
+class Verbs(TyperGroup):
+    """All verbs."""
+
+    def get_help(self, ctx: Any) -> str:
+        """What `--help` prints."""
+        return super().get_help(ctx) if spoken() == "en" else helping.of_verbs(self, ctx)
 
 
 class Stopped(Exception):
@@ -44,3 +68,34 @@ class Stopped(Exception):
 
 TYPED = "typed"
 """Where a context keeps the verb and what was typed after it."""
+
+
+def with_language(run: Callable[..., None]) -> Callable[..., None]:
+    """A verb with `--lang` behind its other options. `asked` has read it before: here it is only parsed, and told of by `--help`."""
+
+    @wraps(run)
+    def spoken_run(*args: Any, lang: Lang = None, **options: Any) -> None:
+        run(*args, **options)
+
+    own = inspect.signature(run, eval_str=True)
+    option = inspect.Parameter("lang", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Lang)
+    spoken_run.__signature__ = own.replace(parameters=[*own.parameters.values(), option])  # pyright: ignore[reportAttributeAccessIssue]
+    spoken_run.__annotations__ = {**run.__annotations__, "lang": Lang}
+    return spoken_run
+
+
+def asked(arguments: Sequence[str]) -> Language:
+    """The language of a command line: `--lang` wherever it stands, else that of the locale. Errors of parsing are told in it too.
+
+    Raises:
+        UsageError: another language.
+    """
+    typed = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+    values = [value for name, value in pairwise(typed) if name == "--lang"]
+    values += [each.partition("=")[2] for each in typed if each.startswith("--lang=")]
+    for language in LANGUAGES:
+        if values and values[0] == language:
+            return language
+    if values:
+        raise UsageError("--lang", tr("expected {wanted}, got {got!r}", wanted=either(LANGUAGES), got=values[0]))
+    return of_locale()

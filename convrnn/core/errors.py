@@ -1,4 +1,4 @@
-"""The error tree. Knows nothing of tensors, files or commands.
+"""The error tree. Knows nothing of tensors, files or commands; says each error in the language of whoever reads it.
 
     ConvrnnError
     ├── InputError (ValueError)      what the user gave is wrong            exit code 2
@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import Self
 
+from convrnn.core.language import joined, said, tr
+
 
 class ConvrnnError(Exception):
     """Base of all errors of this package: `where: problem; remedy`, in one line."""
@@ -27,15 +29,18 @@ class ConvrnnError(Exception):
         super().__init__(where, problem, remedy)
         self.where, self.problem, self.remedy = where, problem, remedy
 
+    @property
+    def message(self) -> str:
+        """The line, in the language of this context."""
+        line = tr("{where}: {problem}", where=self.where, problem=self.problem) if self.where else said(self.problem)
+        return said(joined((line, self.remedy)))
+
     def within(self, place: str) -> Self:
         """The same error, seen from one level further out: `place.where`."""
         return type(self)(f"{place}.{self.where}" if self.where else place, self.problem, self.remedy)
 
     def __str__(self) -> str:
-        line = f"{self.where}: {self.problem}" if self.where else self.problem
-        if self.remedy:
-            line = f"{line}; {self.remedy}"
-        return " ".join(line.split())
+        return " ".join(self.message.split())
 
 
 class InputError(ConvrnnError, ValueError):

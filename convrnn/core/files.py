@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from convrnn.core.errors import JobError
+from convrnn.core.language import tr
 
 
 @contextmanager
@@ -32,7 +33,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, target)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise JobError(str(target), f"could not be written: {reason}", "free some space or choose another --out") from error
+        raise JobError(
+            str(target), tr("could not be written: {reason}", reason=reason), tr("free some space or choose another --out")
+        ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convrnn.core.errors import StateEnded
+from convrnn.core.language import tr
 from convrnn.core.seq import at_hand, expand_mask, has_frames
 
 ENDED = -(1 << 40)
@@ -129,8 +130,8 @@ def refuse_ended(held: Tensor, lengths: Tensor) -> None:
         row = int(late.nonzero()[0, 0])
         raise StateEnded(
             "state",
-            f"row {row} has ended and was given {int(lengths[row])} more frame(s)",
-            "start a new state, or pass last=False while it goes on",
+            tr("row {row} has ended and was given {count} more frame(s)", row=row, count=int(lengths[row])),
+            tr("start a new state, or pass last=False while it goes on"),
         )
 
 

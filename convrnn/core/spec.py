@@ -15,14 +15,15 @@ import dataclasses
 import difflib
 import functools
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, TypeVar, cast, dataclass_transform, get_type_hints
 
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import ArgsKwargs, core_schema
 
+from convrnn.core.checks import wanted_by
 from convrnn.core.errors import SpecError
+from convrnn.core.language import either, tr
 from convrnn.core.yaml_text import read_yaml, write_yaml
 
 # No infinity, no NaN: neither is JSON, and NaN is not equal to itself.
@@ -75,7 +76,7 @@ class Record:
         """
         record = _load(stored, cls.family)
         if not isinstance(record, cls):
-            raise SpecError(cls.family, f"expected a {cls.__name__}, got {_shown(record)}")
+            raise SpecError(cls.family, tr("expected a {name}, got {got}", name=cls.__name__, got=_shown(record)))
         return record
 
     @classmethod
@@ -84,7 +85,7 @@ class Record:
         try:
             stored = json.loads(text)
         except json.JSONDecodeError as error:
-            raise SpecError(cls.family, f"is not JSON: {error.msg} at line {error.lineno}") from error
+            raise SpecError(cls.family, tr("is not JSON: {why} at line {line}", why=error.msg, line=error.lineno)) from error
         return cls.from_dict(stored)
 
     @classmethod
@@ -168,9 +169,10 @@ def registered(family: str) -> Mapping[str, type[Record]]:
 def unknown_name(where: str, name: object, known: list[str]) -> SpecError:
     """The error for a name that is not registered, with the nearest that is."""
     near = difflib.get_close_matches(str(name), known, n=1)
-    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-    remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known[:_LISTED])}{more}"
-    return SpecError(where, f"unknown name {_shown(name)}", remedy)
+    some = ", ".join(known[:_LISTED])
+    some = tr("{listed} and {more} more", listed=some, more=len(known) - _LISTED) if len(known) > _LISTED else some
+    remedy = tr("did you mean {near!r}?", near=near[0]) if near else tr("known: {names}", names=some)
+    return SpecError(where, tr("unknown name {name}", name=_shown(name)), remedy)
 
 
 # ---- construction
@@ -202,18 +204,24 @@ def _spec_error(cls: type[Record], error: ValidationError) -> SpecError:
     place = _place(cls, first["loc"])
     where = ".".join([cls.name, *place])
     if kind == "unexpected_positional_argument":
-        takes = f"takes {len(cls.positional)} value(s) without a name"
-        return SpecError(cls.name, f"{takes}, got {_shown(first['input'])} more", f"fields: {', '.join(names)}")
+        return SpecError(
+            cls.name,
+            tr("takes {count} value(s) without a name, got {got} more", count=len(cls.positional), got=_shown(first["input"])),
+            tr("fields: {names}", names=", ".join(names)),
+        )
     if kind == "unexpected_keyword_argument":
         near = difflib.get_close_matches(place[-1], names, n=1)
-        return SpecError(where, "no such field", f"did you mean {near[0]!r}?" if near else f"fields: {', '.join(names) or 'none'}")
+        return SpecError(
+            where,
+            tr("no such field"),
+            tr("did you mean {near!r}?", near=near[0]) if near else tr("fields: {names}", names=", ".join(names) or tr("none")),
+        )
     if kind in ("missing_argument", "missing"):
-        return SpecError(where, "is missing", f"give {cls.__name__}({place[-1]}=...)")
+        return SpecError(where, tr("is missing"), tr("give {name}({place}=...)", name=cls.__name__, place=place[-1]))
     # A union reports one error for each of its members: join what would have been right.
     same = [e for e in error.errors() if _place(cls, e["loc"])[:1] == place[:1]]
-    wanted = dict.fromkeys(re.sub(r"^Input should be (a valid |an instance of )?", "", e["msg"]) for e in same)
-    wanted = dict.fromkeys(f"a value {w}" if re.match(r"(greater|less)", w) else w for w in wanted)
-    return SpecError(where, f"expected {' or '.join(wanted)}, got {_shown(first['input'])}")
+    wanted = list(dict.fromkeys(map(wanted_by, same)))
+    return SpecError(where, tr("expected {wanted}, got {got}", wanted=either(wanted), got=_shown(first["input"])))
 
 
 def _shown(value: object) -> str:
@@ -287,12 +295,12 @@ def _load(form: object, family: str) -> Record:
     if isinstance(form, list):
         stack = next((record for record in registry.values() if record.stack), None)
         if stack is None:
-            raise SpecError(family, f"expected a mapping, got the list {_shown(form)}")
+            raise SpecError(family, tr("expected a mapping, got the list {got}", got=_shown(form)))
         return _make(stack, {stack.variadic or "": form})
     if isinstance(form, str):
         form = {form: {}}
     if not isinstance(form, dict) or not all(isinstance(key, str) for key in form):
-        raise SpecError(family, f"expected a name, a mapping or a list, got {_shown(form)}")
+        raise SpecError(family, tr("expected a name, a mapping or a list, got {got}", got=_shown(form)))
     if family in form:
         name, fields = form[family], {key: value for key, value in form.items() if key != family}
         if not isinstance(name, str) or name not in registry:
@@ -303,7 +311,7 @@ def _load(form: object, family: str) -> Record:
         raise (
             unknown_name(family, next(iter(form), ""), sorted(registry))
             if not names
-            else SpecError(family, f"expected one name, got {names}")
+            else SpecError(family, tr("expected one name, got {got}", got=names))
         )
     fields = {key: value for key, value in form.items() if key != names[0]}
     return _make(registry[names[0]], _with_positional(registry[names[0]], form[names[0]], fields))
@@ -315,9 +323,13 @@ def _with_positional(cls: type[Record], value: Any, fields: dict[str, Any]) -> d
         return fields
     key = cls.variadic or (cls.positional[0] if cls.positional else None)
     if key is None:
-        raise SpecError(cls.name, f"takes no value, got {_shown(value)}", f"fields: {', '.join(f.name for f in _fields(cls)) or 'none'}")
+        raise SpecError(
+            cls.name,
+            tr("takes no value, got {got}", got=_shown(value)),
+            tr("fields: {names}", names=", ".join(f.name for f in _fields(cls)) or tr("none")),
+        )
     if key in fields:
-        raise SpecError(f"{cls.name}.{key}", "is given twice")
+        raise SpecError(f"{cls.name}.{key}", tr("is given twice"))
     return {key: value, **fields}
 
 
@@ -339,7 +351,7 @@ def _nested(value: Any, family: str, key: str) -> Any:
     if not several:
         return _load(value, family)
     if not isinstance(value, list | tuple):
-        raise SpecError(key, f"expected a list, got {_shown(value)}")
+        raise SpecError(key, tr("expected a list, got {got}", got=_shown(value)))
     loaded: list[Record] = []
     for index, item in enumerate(value):
         try:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from convrnn.core.errors import SpecError
+from convrnn.core.language import tr
 
 
 def read_yaml(text: str, where: str) -> Any:
@@ -19,11 +20,11 @@ def read_yaml(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)
     except RecursionError:
-        raise SpecError(where, "is nested too deeply to be read", "write it flatter") from None
+        raise SpecError(where, tr("is nested too deeply to be read"), tr("write it flatter")) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
-        raise SpecError(where, f"is not YAML{line}: {getattr(error, 'problem', error)}") from error
+        line = tr(" at line {number}", number=mark.line + 1) if mark else ""
+        raise SpecError(where, tr("is not YAML{line}: {getattr}", line=line, getattr=getattr(error, "problem", error))) from error
 
 
 def write_yaml(value: Any) -> str:

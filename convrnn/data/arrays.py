@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convrnn.core.errors import DataError
+from convrnn.core.language import both, tr
 from convrnn.data.examples import Examples, Kind, Source
 from convrnn.data.memory import from_arrays
 from convrnn.data.opening import Content, content
@@ -39,15 +40,21 @@ def read_idx(source: Content) -> NDArray[Any]:
     data = source.data
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _TYPES or not 1 <= data[3] <= 8:
         raise DataError(
-            source.name, f"expected the magic number of an idx file such as 00 00 08 03, got {data[:4].hex(' ')}", "download it again"
+            source.name,
+            tr("expected the magic number of an idx file such as 00 00 08 03, got {got}", got=data[:4].hex(" ")),
+            tr("download it again"),
         )
     rank, dtype = data[3], np.dtype(_TYPES[data[2]])
     if len(data) < 4 + 4 * rank:
-        raise DataError(source.name, "the header is cut off", "download it again")
+        raise DataError(source.name, tr("the header is cut off"), tr("download it again"))
     shape = struct.unpack(f">{rank}I", data[4 : 4 + 4 * rank])
     expected = 4 + 4 * rank + math.prod(shape) * dtype.itemsize
     if len(data) != expected:
-        raise DataError(source.name, f"expected {expected} bytes for sizes {shape}, got {len(data)}", "download it again")
+        raise DataError(
+            source.name,
+            tr("expected {wanted} bytes for sizes {sizes}, got {got}", wanted=expected, sizes=shape, got=len(data)),
+            tr("download it again"),
+        )
     return np.frombuffer(data, dtype, offset=4 + 4 * rank).reshape(shape)
 
 
@@ -65,14 +72,16 @@ def idx_source(name: str, files: Sequence[Traversable], chosen: Traversable | No
     images = {file.name: file for file in files if IDX.search(file.name) and "images" in file.name.lower()}
     labels = {file.name: file for file in files if IDX.search(file.name) and "labels" in file.name.lower()}
     if chosen is not None and chosen.name not in images:
-        raise DataError(chosen.name, "these are labels", f"name their images, {_images_of(chosen.name)}")
+        raise DataError(chosen.name, tr("these are labels"), tr("name their images, {images_of}", images_of=_images_of(chosen.name)))
     train = [file for title, file in images.items() if "train" in title.lower()] if chosen is None else [chosen]
     if not train and len(images) == 1:
         train = list(images.values())
     if len(train) != 1:
-        found = ", ".join(images) or "none"
+        found = ", ".join(images) or tr("none")
         raise DataError(
-            name, f"expected one file of training images, got {found}", "name one of them, or give the folder with the four files of MNIST"
+            name,
+            tr("expected one file of training images, got {got}", got=found),
+            tr("name one of them, or give the folder with the four files of MNIST"),
         )
     test = [images[title] for title in _test_names(train[0].name) if title in images]
     return Source(name, _idx_examples(train[0], labels), None, _idx_examples(test[0], labels) if test else None)
@@ -82,15 +91,15 @@ def _idx_examples(images: Traversable, labels: dict[str, Traversable]) -> Exampl
     partner = _labels_of(images.name)
     found = [file for title, file in labels.items() if re.sub(r"\.gz$", "", title) == re.sub(r"\.gz$", "", partner)]
     if not found:
-        raise DataError(images.name, f"its labels are missing: expected {partner} beside it", "put the file there")
+        raise DataError(images.name, tr("its labels are missing: expected {partner} beside it", partner=partner), tr("put the file there"))
     x, y = read_idx(content(images)), read_idx(content(found[0]))
     if x.ndim not in (3, 4):
-        raise DataError(images.name, f"expected images [N, H, W], got sizes {x.shape}", "name the file of images")
+        raise DataError(images.name, tr("expected images [N, H, W], got sizes {got}", got=x.shape), tr("name the file of images"))
     if y.ndim != 1 or len(y) != len(x):
         raise DataError(
             found[0].name,
-            f"expected {len(x)} labels, one an image, got sizes {y.shape}",
-            "the two files are not a pair: download them again",
+            tr("expected {wanted} labels, one an image, got sizes {got}", wanted=len(x), got=y.shape),
+            tr("the two files are not a pair: download them again"),
         )
     x = x if x.dtype == np.uint8 else x.astype(np.float32)
     pictures = x[..., None] if x.ndim == 3 else x
@@ -125,22 +134,24 @@ def npz_source(source: Content, title: str, labelled: bool = True, kind: Kind | 
     if train is None:
         keys = ", ".join(sorted(arrays)) or "none"
         raise DataError(
-            source.name, f"expected a key X (or x, data, inputs; X_train), got {keys}", "save it as np.savez(file, X=..., y=...)"
+            source.name,
+            tr("expected a key X (or x, data, inputs; X_train), got {got}", got=keys),
+            tr("save it as np.savez(file, X=..., y=...)"),
         )
     return Source(title, train, parts["valid"], parts["test"])
 
 
 def _npz_arrays(source: Content) -> dict[str, NDArray[Any]]:
     if not source.data.startswith(b"PK"):
-        raise DataError(source.name, "expected an .npz archive, got something else", "save it with np.savez")
+        raise DataError(source.name, tr("expected an .npz archive, got something else"), tr("save it with np.savez"))
     try:
         with np.load(io.BytesIO(source.data), allow_pickle=False) as loaded:
             return {key: loaded[key] for key in loaded.files}
     except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise DataError(source.name, f"the archive is damaged ({error})", "save it again with np.savez") from error
+        raise DataError(source.name, tr("the archive is damaged ({error})", error=error), tr("save it again with np.savez")) from error
     except ValueError as error:
-        remedy = "save rows of unequal length padded to [N, T, C] with an array `lengths`, or as JSONL"
-        raise DataError(source.name, "it holds Python objects, and pickles are never loaded", remedy) from error
+        remedy = tr("save rows of unequal length padded to [N, T, C] with an array `lengths`, or as JSONL")
+        raise DataError(source.name, tr("it holds Python objects, and pickles are never loaded"), remedy) from error
 
 
 def _npz_part(name: str, arrays: dict[str, NDArray[Any]], part: str, labelled: bool, kind: Kind | None) -> Examples | None:
@@ -151,8 +162,8 @@ def _npz_part(name: str, arrays: dict[str, NDArray[Any]], part: str, labelled: b
     if y_key is None and labelled:
         raise DataError(
             f"{name}:{x_key}",
-            f"expected targets under a key such as {x_key.lower().replace('x', 'y')}, got none",
-            "save it as np.savez(file, X=..., y=...)",
+            tr("expected targets under a key such as {x_key}, got none", x_key=x_key.lower().replace("x", "y")),
+            tr("save it as np.savez(file, X=..., y=...)"),
         )
     return from_arrays(
         arrays[x_key],
@@ -173,7 +184,7 @@ def _finder(name: str, arrays: dict[str, NDArray[Any]], part: str) -> Callable[[
         wanted = {f"{stem}{ending}" for stem in stems for ending in endings} | {f"{start}{stem}" for stem in stems for start in starts}
         found = [key for key in arrays if key.lower() in wanted]
         if len(found) > 1:
-            raise DataError(name, f"the keys {' and '.join(found)} play the same part", "keep one of them")
+            raise DataError(name, tr("the keys {names} play the same part", names=both(list(found))), tr("keep one of them"))
         return found[0] if found else None
 
     return find

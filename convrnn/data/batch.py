@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convrnn.core.errors import DataError, UsageError
+from convrnn.core.language import tr
 from convrnn.core.seq import Seq
 from convrnn.data.split import Rows, shuffled
 
@@ -95,14 +96,14 @@ def collate(arrays: Sequence[NDArray[Any]]) -> Seq:
         DataError: no rows, or rows whose shapes differ beyond the frames.
     """
     if not arrays:
-        raise DataError("batch", "expected at least one row, got none", "give some rows")
+        raise DataError("batch", tr("expected at least one row, got none"), tr("give some rows"))
     first = arrays[0]
     for place, array in enumerate(arrays):
         if array.shape[1:] != first.shape[1:]:
             raise DataError(
                 f"row {place}",
-                f"expected frames of shape {first.shape[1:]} as in row 0, got {array.shape[1:]}",
-                "give all rows the same channels",
+                tr("expected frames of shape {shape} as in row 0, got {got}", shape=first.shape[1:], got=array.shape[1:]),
+                tr("give all rows the same channels"),
             )
     lengths = np.array([len(array) for array in arrays], np.int64)
     if (lengths == lengths[0]).all():
@@ -132,7 +133,7 @@ def order(lengths: NDArray[np.int64], size: int, seed: int = 0, epoch: int = 0, 
         UsageError: a batch size below 1.
     """
     if size < 1:
-        raise UsageError("batch", f"expected at least 1 row in a batch, got {size}", "choose 1 or more")
+        raise UsageError("batch", tr("expected at least 1 row in a batch, got {got}", got=size), tr("choose 1 or more"))
     ragged = len(lengths) > 0 and bool((lengths != lengths[0]).any())
     if not shuffle:
         rows = np.argsort(lengths, kind="stable").astype(np.int64) if ragged else np.arange(len(lengths), dtype=np.int64)

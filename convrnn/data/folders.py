@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from importlib.resources.abc import Traversable
 from typing import Any
 
 from convrnn.core.errors import DataError
+from convrnn.core.language import tr
 from convrnn.data.examples import Examples, Target
 from convrnn.data.opening import content, data_files, decode, lines, role_of
 from convrnn.data.pictures import PICTURE, alike, picture
@@ -36,10 +38,14 @@ def class_folders(name: str, folders: Sequence[Traversable], encoding: str | Non
     files = [(folder.name, file) for folder in folders for file in data_files(folder)]
     pictures = sum(bool(PICTURE.search(file.name)) for _, file in files)
     if pictures not in (0, len(files)):
-        raise DataError(name, f"expected pictures or texts, got {pictures} pictures and {len(files) - pictures} texts", "keep one kind")
+        raise DataError(
+            name,
+            tr("expected pictures or texts, got {got} pictures and {count} texts", got=pictures, count=len(files) - pictures),
+            tr("keep one kind"),
+        )
     targets: list[Target] = [title for title, _ in files]
     names = [f"{title}/{file.name}" for title, file in files]
-    said = (f"{name}: one folder a class, {', '.join(folder.name for folder in folders[:20])}",)
+    said = (tr("{name}: one folder a class, {folders}", name=name, folders=", ".join(folder.name for folder in folders[:20])),)
     if pictures:
         inputs, notes = alike(name, [picture(content(file).data, title) for title, (_, file) in zip(names, files, strict=True)])
         return Examples("image", list(inputs), targets, names, target_name="folder", task="classify", notes=(*said, *notes))
@@ -73,10 +79,10 @@ def class_files(name: str, files: dict[str, Traversable], encoding: str | None =
     inputs: list[Any] = []
     targets: list[Target] = []
     names: list[str] = []
-    notes = [f"{name}: one file a class, {', '.join(files)}"]
+    notes = [tr("{name}: one file a class, {files}", name=name, files=", ".join(files))]
     for title, file in files.items():
         text, said = decode(content(file), encoding)
-        notes += said
+        notes += [tr("{name}: {note}", name=file.name, note=note) for note in said]
         for number, line in lines(text):
             inputs.append(line.strip())
             targets.append(title)
@@ -86,6 +92,7 @@ def class_files(name: str, files: dict[str, Traversable], encoding: str | None =
 
 def _whole_texts(files: Sequence[Traversable], encoding: str | None) -> tuple[list[str], tuple[str, ...]]:
     decoded = [decode(content(file), encoding) for file in files]
-    notes = dict.fromkeys(note.partition(": ")[2] for _, said in decoded for note in said)
-    counts = [(note, sum(note in one for _, said in decoded for one in said)) for note in notes]
-    return [text.strip() for text, _ in decoded], tuple(f"{count} files: {note}" for note, count in counts)
+    counts = Counter(note for _, said in decoded for note in said)
+    return [text.strip() for text, _ in decoded], tuple(
+        tr("{count} files: {note}", count=count, note=note) for note, count in counts.items()
+    )

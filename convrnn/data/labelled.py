@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from convrnn.core.errors import DataError
+from convrnn.core.language import tr
 from convrnn.data.opening import lines
 from convrnn.data.tables import Table, is_number
 
@@ -48,12 +49,14 @@ def labelled_table(name: str, text: str, notes: tuple[str, ...] = (), hierarchy:
         label, *rest = line.split(maxsplit=1)
         if not rest:
             raise DataError(
-                f"{name}:{number}", f"expected a label and a text, got {line.strip()!r}", "write LABEL, a blank and the text on each line"
+                f"{name}:{number}",
+                tr("expected a label and a text, got {got!r}", got=line.strip()),
+                tr("write LABEL, a blank and the text on each line"),
             )
         labels.append(label.removeprefix(_FASTTEXT))
         texts.append(rest[0].strip())
     columns: dict[str, Sequence[str]] = {"label": labels, "text": texts}
-    said = (f"{name}: each line is a label and a text",)
+    said = (tr("{name}: each line is a label and a text", name=name),)
     if hierarchy or is_hierarchy(labels):
         columns |= {"coarse": [label.partition(":")[0] for label in labels], "fine": [label.partition(":")[2] for label in labels]}
     return Table(name, tuple(columns), tuple(columns.values()), [number for number, _ in numbered], True, (*notes, *said))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from convrnn.core.errors import DataError
 from convrnn.core.labels import label, to_number
+from convrnn.core.language import tr
 from convrnn.data.columns import numbers, resolve
 from convrnn.data.examples import RECOGNISE, Columns, Examples, Kind, Layout, Target
 from convrnn.data.opening import content
@@ -68,11 +69,15 @@ def _cells(table: Table, names: Sequence[str]) -> tuple[list[Any], tuple[str, ..
         parts = [_cell(table, row, name) for name in names]
         if len({len(part) for part in parts}) > 1:
             frames = ", ".join(f"{name} {len(part)}" for name, part in zip(names, parts, strict=True))
-            raise DataError(table.at(row), f"expected lists of one length, got {frames}", "fill up the short ones with null")
+            raise DataError(
+                table.at(row), tr("expected lists of one length, got {got}", got=frames), tr("fill up the short ones with null")
+            )
         inputs.append(np.concatenate(parts, axis=1))
         if inputs[row].shape[1] != inputs[0].shape[1]:
             raise DataError(
-                table.at(row), f"expected {inputs[0].shape[1]} channels as in the first row, got {inputs[row].shape[1]}", "correct the row"
+                table.at(row),
+                tr("expected {wanted} channels as in the first row, got {got}", wanted=inputs[0].shape[1], got=inputs[row].shape[1]),
+                tr("correct the row"),
             )
     _check_present(table, inputs, range(len(table)))
     width = inputs[0].shape[1]
@@ -86,10 +91,14 @@ def _cell(table: Table, row: int, name: str) -> NDArray[np.float32]:
     try:
         values = np.array(cell if cell is not None else [], np.float32)
     except (TypeError, ValueError) as error:
-        remedy = "write [1.0, null, 2.5] or, for several channels, [[1.0, 2.0], [1.5, 2.5]]"
-        raise DataError(table.at(row, name), f"expected numbers or equally long lists of them, got {str(cell)[:60]}", remedy) from error
+        remedy = tr("write [1.0, null, 2.5] or, for several channels, [[1.0, 2.0], [1.5, 2.5]]")
+        raise DataError(
+            table.at(row, name), tr("expected numbers or equally long lists of them, got {got}", got=str(cell)[:60]), remedy
+        ) from error
     if values.ndim not in (1, 2):
-        raise DataError(table.at(row, name), f"expected a list [T] or [T, C], got sizes {values.shape}", "write [1.0, null, 2.5]")
+        raise DataError(
+            table.at(row, name), tr("expected a list [T] or [T, C], got sizes {got}", got=values.shape), tr("write [1.0, null, 2.5]")
+        )
     return values[:, None] if values.ndim == 1 else values
 
 
@@ -97,12 +106,16 @@ def _text(table: Table, names: Sequence[str]) -> tuple[list[Any], tuple[str, ...
     columns = [["" if cell is None else str(cell) for cell in table.column(name)] for name in names]
     inputs = [" ".join(cells).strip() for cells in zip(*columns, strict=True)]
     empty = sum(not text for text in inputs)
-    return list(inputs), (), ((f"{table.name}: {empty} of {len(inputs)} rows have no text",) if empty else ())
+    return (
+        list(inputs),
+        (),
+        ((tr("{name}: {empty} of {rows} rows have no text", name=table.name, empty=empty, rows=len(inputs)),) if empty else ()),
+    )
 
 
 def _image(table: Table, names: Sequence[str]) -> tuple[list[Any], tuple[str, ...], tuple[str, ...]]:
     if len(names) != 1:
-        raise DataError(table.name, f"expected one column of pictures, got {', '.join(names)}", "name one with --input")
+        raise DataError(table.name, tr("expected one column of pictures, got {got}", got=", ".join(names)), tr("name one with --input"))
     pictures = [_picture(table, row, names[0]) for row in range(len(table))]
     inputs, notes = alike(table.name, pictures)
     return list(inputs), (), notes
@@ -117,7 +130,9 @@ def _picture(table: Table, row: int, name: str) -> NDArray[Any]:
         return picture(cell, where)
     file = table.folder.joinpath(cell) if isinstance(cell, str) and table.folder is not None else None
     if file is None or not file.is_file():
-        raise DataError(where, f"expected a picture beside the table, got {cell!r}", "put the file there, or correct the cell")
+        raise DataError(
+            where, tr("expected a picture beside the table, got {got!r}", got=cell), tr("put the file there, or correct the cell")
+        )
     return picture(content(file).data, where)
 
 
@@ -155,9 +170,11 @@ def _in_time(table: Table, columns: Columns, owner: NDArray[np.int64]) -> tuple[
         return in_file, ()
     times, bad = numbers(table.column(columns.time))
     if bad or np.isnan(times).any():
-        return in_file, (f"{table.name}: {columns.time!r} is not numeric, rows keep the order of the file",)
+        return in_file, (tr("{name}: {time!r} is not numeric, rows keep the order of the file", name=table.name, time=columns.time),)
     by_time = np.lexsort((times, owner))
-    return by_time, () if (by_time == in_file).all() else (f"{table.name}: rows were put in order of {columns.time!r}",)
+    return by_time, () if (by_time == in_file).all() else (
+        tr("{name}: rows were put in order of {time!r}", name=table.name, time=columns.time),
+    )
 
 
 def _check_constant(table: Table, name: str, id_name: str, blocks: Sequence[NDArray[np.int64]]) -> None:
@@ -165,8 +182,15 @@ def _check_constant(table: Table, name: str, id_name: str, blocks: Sequence[NDAr
     for block in blocks:
         for row in block.tolist():
             if cells[row] != cells[block[0]]:
-                problem = f"{cells[row]!r} after {cells[block[0]]!r} in the same series, and one series has one {name!r}"
-                raise DataError(table.at(row, name), problem, f"correct the cell, or name another --target or --id than {id_name!r}")
+                problem = tr(
+                    "{cell!r} after {before!r} in the same series, and one series has one {name!r}",
+                    cell=cells[row],
+                    before=cells[block[0]],
+                    name=name,
+                )
+                raise DataError(
+                    table.at(row, name), problem, tr("correct the cell, or name another --target or --id than {id_name!r}", id_name=id_name)
+                )
 
 
 def _column(table: Table, name: str) -> NDArray[np.float64]:
@@ -175,7 +199,9 @@ def _column(table: Table, name: str) -> NDArray[np.float64]:
     if bad:
         cell = table.column(name)[bad[0]]
         raise DataError(
-            table.at(bad[0], name), f"expected a number, got {cell!r}", "correct the cell, or leave it empty if the value is missing"
+            table.at(bad[0], name),
+            tr("expected a number, got {got!r}", got=cell),
+            tr("correct the cell, or leave it empty if the value is missing"),
         )
     return np.where(np.isfinite(values), values, np.nan)
 
@@ -187,7 +213,7 @@ def _is_blank(cell: Any) -> bool:
 def _check_present(table: Table, inputs: Sequence[NDArray[np.float32]], rows: Sequence[int]) -> None:
     for row, array in zip(rows, inputs, strict=True):
         if not len(array) or np.isnan(array).all():
-            raise DataError(table.at(row), "expected values, and all are missing", "remove the row")
+            raise DataError(table.at(row), tr("expected values, and all are missing"), tr("remove the row"))
 
 
 def _targets(table: Table, name: str | None, rows: Sequence[int], labelled: bool) -> list[Target] | None:
@@ -199,7 +225,7 @@ def _targets(table: Table, name: str | None, rows: Sequence[int], labelled: bool
         if is_missing(cell) and not labelled:
             return None
         if is_missing(cell) or not isinstance(cell, str | int | float):
-            raise DataError(table.at(row, name), f"expected a target, got {cell!r}", "fill in the cell or remove the row")
+            raise DataError(table.at(row, name), tr("expected a target, got {got!r}", got=cell), tr("fill in the cell or remove the row"))
     if not all(isinstance(cell, str) for cell in cells):
         return cells
     values = [to_number(cell) for cell in cells]

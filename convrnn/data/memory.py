@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convrnn.core.errors import DataError
+from convrnn.core.language import tr
 from convrnn.data.examples import RECOGNISE, Columns, Examples, Kind, Target
 from convrnn.data.layouts import examples_of
 from convrnn.data.tables import Table
@@ -76,7 +77,7 @@ def from_frame(frame: Any, columns: Columns = RECOGNISE, labelled: bool = False,
     """
     names, cells = _frame_columns(frame)
     if not names or not len(cells[0]):
-        raise DataError(name, "expected at least one row and column, got none", "give some rows")
+        raise DataError(name, tr("expected at least one row and column, got none"), tr("give some rows"))
     table = Table(name, tuple(names), tuple(cells), range(len(cells[0])))
     return examples_of(table, columns, labelled)[0]
 
@@ -102,18 +103,18 @@ def _plain(cell: Any) -> Any:
 def _inputs(X: Any, lengths: Any, kind: Kind | None, name: str) -> tuple[list[Any], Kind]:
     if isinstance(X, list | tuple):
         if not X:
-            raise DataError(name, "expected at least one row, got none", "give some rows")
+            raise DataError(name, tr("expected at least one row, got none"), tr("give some rows"))
         if all(isinstance(row, str) for row in X):
             return [str(row) for row in X], "text"
         if lengths is None and kind != "image" and (len({len(np.shape(row)) for row in map(_array, X)}) == 1):
             return _rows(X, name), "series"
     array = _array(X)
     if array.ndim and not len(array):
-        raise DataError(name, "expected at least one row, got none", "give some rows")
+        raise DataError(name, tr("expected at least one row, got none"), tr("give some rows"))
     if array.ndim == 1 and array.dtype.kind in "UTO":
         return _inputs(array.tolist(), None, kind, name)
     if array.dtype.kind not in "biuf":
-        raise DataError(name, f"expected numbers or texts, got an array of {array.dtype}", "convert it to float32")
+        raise DataError(name, tr("expected numbers or texts, got an array of {got}", got=array.dtype), tr("convert it to float32"))
     found: Kind = kind or ("image" if array.ndim == 4 or (array.ndim == 3 and array.dtype == np.uint8 and lengths is None) else "series")
     return (_pictures(array, name) if found == "image" else _series(array, lengths, name)), found
 
@@ -130,7 +131,7 @@ def _array(value: Any) -> NDArray[Any]:
 
 def _pictures(array: NDArray[Any], name: str) -> list[Any]:
     if array.ndim not in (3, 4):
-        raise DataError(name, f"expected pictures [N, H, W] or [N, H, W, C], got {array.shape}", "reshape it")
+        raise DataError(name, tr("expected pictures [N, H, W] or [N, H, W, C], got {got}", got=array.shape), tr("reshape it"))
     pixels = array if array.dtype == np.uint8 else array.astype(np.float32)
     return list(pixels[..., None] if pixels.ndim == 3 else pixels)
 
@@ -139,7 +140,9 @@ def _series(array: NDArray[Any], lengths: Any, name: str) -> list[Any]:
     values = array.astype(np.float32)
     if lengths is None:
         if values.ndim not in (2, 3):
-            raise DataError(name, f"expected [N, T, C] or [N, T], got {values.shape}", "reshape it, or give a list of arrays")
+            raise DataError(
+                name, tr("expected [N, T, C] or [N, T], got {got}", got=values.shape), tr("reshape it, or give a list of arrays")
+            )
         return list(values[..., None] if values.ndim == 2 else values)
     counts = _counts(lengths, name)
     if len(counts) != len(values) and sum(counts) == len(values) and values.ndim <= 2:
@@ -149,8 +152,12 @@ def _series(array: NDArray[Any], lengths: Any, name: str) -> list[Any]:
     if values.ndim not in (2, 3) or max(counts) > values.shape[1]:
         raise DataError(
             name,
-            f"expected padded rows [N, T, C] with lengths up to T, got {values.shape} and a length of {max(counts)}",
-            "correct the lengths",
+            tr(
+                "expected padded rows [N, T, C] with lengths up to T, got {got} and a length of {longest}",
+                got=values.shape,
+                longest=max(counts),
+            ),
+            tr("correct the lengths"),
         )
     padded = values[..., None] if values.ndim == 2 else values
     return [row[:count] for row, count in zip(padded, counts, strict=True)]
@@ -159,7 +166,7 @@ def _series(array: NDArray[Any], lengths: Any, name: str) -> list[Any]:
 def _counts(lengths: Any, name: str) -> list[int]:
     array = _array(lengths)
     if array.ndim != 1 or array.dtype.kind not in "iu" or (array < 1).any():
-        raise DataError(f"{name}: lengths", "expected whole numbers of at least 1, one a row", "correct the lengths")
+        raise DataError(f"{name}: lengths", tr("expected whole numbers of at least 1, one a row"), tr("correct the lengths"))
     return array.tolist()
 
 
@@ -169,8 +176,8 @@ def _rows(X: Sequence[Any], name: str) -> list[Any]:
         if row.shape[1] != rows[0].shape[1]:
             raise DataError(
                 f"{name}[{place}]",
-                f"expected {rows[0].shape[1]} channels as in {name}[0], got {row.shape[1]}",
-                "give all rows the same channels",
+                tr("expected {wanted} channels as in {name}[0], got {got}", wanted=rows[0].shape[1], name=name, got=row.shape[1]),
+                tr("give all rows the same channels"),
             )
     return rows
 
@@ -179,9 +186,11 @@ def _row(row: Any, where: str) -> NDArray[np.float32]:
     try:
         values = np.asarray(row, np.float32)
     except (TypeError, ValueError) as error:
-        raise DataError(where, f"expected numbers ({error})", "give arrays [T] or [T, C]") from error
+        raise DataError(where, tr("expected numbers ({error})", error=error), tr("give arrays [T] or [T, C]")) from error
     if values.ndim not in (1, 2) or not len(values):
-        raise DataError(where, f"expected an array [T] or [T, C] of at least one frame, got {values.shape}", "reshape or remove it")
+        raise DataError(
+            where, tr("expected an array [T] or [T, C] of at least one frame, got {got}", got=values.shape), tr("reshape or remove it")
+        )
     return values[:, None] if values.ndim == 1 else values
 
 
@@ -190,16 +199,20 @@ def _targets(y: Any, rows: int, name: str) -> list[Target]:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        raise DataError("y", f"expected one target a row, got {array.shape}", "give a list of labels or numbers")
+        raise DataError("y", tr("expected one target a row, got {got}", got=array.shape), tr("give a list of labels or numbers"))
     targets = _per_row(array.tolist(), rows, "y", name)
     for row, target in enumerate(targets):
         if not isinstance(target, str | int | float) or target != target:
-            raise DataError(f"y[{row}]", f"expected a label or a number, got {target!r}", "correct it or remove the row")
+            raise DataError(f"y[{row}]", tr("expected a label or a number, got {got!r}", got=target), tr("correct it or remove the row"))
     return list(targets)
 
 
 def _per_row(values: Any, rows: int, what: str, name: str) -> Sequence[Any]:
     listed = list(values)
     if len(listed) != rows:
-        raise DataError(name, f"{rows} rows, but {len(listed)} in {what}", f"give one of {what} for each row")
+        raise DataError(
+            name,
+            tr("{rows} rows, but {count} in {what}", rows=rows, count=len(listed), what=what),
+            tr("give one of {what} for each row", what=what),
+        )
     return listed

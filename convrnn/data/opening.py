@@ -19,6 +19,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from convrnn.core.errors import DataError, JobError
+from convrnn.core.language import tr
 
 DOCUMENTS = re.compile(
     r"(?i)^(readme|licen[cs]e|copying|changelog|citation|notice|manifest|dataset_readme)\b|\.(md|rst|html?|pdf|bib|py|ipynb|yaml|yml|toml)$"
@@ -34,7 +35,7 @@ _COMMON = frozenset(
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),
     (codecs.BOM_UTF32_BE, "utf-32", "UTF-32"),
-    (codecs.BOM_UTF8, "utf-8-sig", "UTF-8 with a byte order mark"),
+    (codecs.BOM_UTF8, "utf-8-sig", tr("UTF-8 with a byte order mark")),
     (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
     (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
 )
@@ -67,15 +68,21 @@ def locate(path: str | Path) -> Traversable:
     """
     place = Path(path).expanduser()
     if not place.exists():
-        raise DataError(str(path), "no such file or folder", _nearby(place))
+        raise DataError(str(path), tr("no such file or folder"), _nearby(place))
     if place.suffix.lower() in (".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar") or place.name.lower().endswith(".tar.gz"):
-        raise DataError(str(path), f"archives of the kind {place.suffix} are not opened", "unpack it first, or pack it as .zip or .gz")
+        raise DataError(
+            str(path),
+            tr("archives of the kind {suffix} are not opened", suffix=place.suffix),
+            tr("unpack it first, or pack it as .zip or .gz"),
+        )
     if place.is_dir() or place.suffix.lower() != ".zip":
         return place
     try:
         inside = zipfile.Path(zipfile.ZipFile(place))
     except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(str(path), f"expected a zip archive, got one that cannot be read ({error})", "download or pack it again") from error
+        raise DataError(
+            str(path), tr("expected a zip archive, got one that cannot be read ({error})", error=error), tr("download or pack it again")
+        ) from error
     folder = _single_folder(inside)
     members = data_files(folder)
     return members[0] if len(members) == 1 and members[0].is_file() else folder
@@ -101,9 +108,11 @@ def content(place: Traversable) -> Content:
     try:
         data = place.read_bytes()
     except (zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(place.name, f"the archive is damaged ({error})", "download or pack it again") from error
+        raise DataError(place.name, tr("the archive is damaged ({error})", error=error), tr("download or pack it again")) from error
     except OSError as error:
-        raise JobError(place.name, f"could not be read: {error.strerror or error}", "check the file and its permissions") from error
+        raise JobError(
+            place.name, tr("could not be read: {reason}", reason=error.strerror or error), tr("check the file and its permissions")
+        ) from error
     return unpacked(place.name, data)
 
 
@@ -121,17 +130,19 @@ def unpacked(name: str, data: bytes) -> Content:
             archive = zipfile.ZipFile(io.BytesIO(data))
             members = [member for member in archive.namelist() if not member.endswith("/") and not member.startswith("__MACOSX")]
             if len(members) != 1:
-                raise DataError(name, f"expected one file in the archive, got {len(members)}", "unpack it and name the folder")
+                raise DataError(
+                    name, tr("expected one file in the archive, got {got}", got=len(members)), tr("unpack it and name the folder")
+                )
             data, plain = archive.read(members[0]), Path(members[0]).name
     except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DataError(name, f"the archive is damaged or is none ({error})", "download or pack it again") from error
+        raise DataError(name, tr("the archive is damaged or is none ({error})", error=error), tr("download or pack it again")) from error
     if not data:
-        raise DataError(name, "the file is empty", "give a file with data")
+        raise DataError(name, tr("the file is empty"), tr("give a file with data"))
     return Content(name, plain.lower(), data)
 
 
 def decode(source: Content, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """The text of a file, and what to tell the user about its encoding (nothing for plain UTF-8).
+    """The text of a file, and what to tell the user about its encoding (nothing for plain UTF-8), without the name of the file.
 
     Raises:
         DataError: not a text file, or not in the `encoding` that was given.
@@ -140,10 +151,10 @@ def decode(source: Content, encoding: str | None = None) -> tuple[str, tuple[str
         return _decode_as(source, encoding), ()
     for mark, codec, title in _BYTE_ORDER_MARKS:
         if source.data.startswith(mark):
-            return _decode_as(source, codec), (f"{source.name}: {title}",)
+            return _decode_as(source, codec), (title,)
     if b"\0" in source.data:
         raise DataError(
-            source.name, "expected text, got a binary file", "see the formats that are read in the README, or convert it to CSV"
+            source.name, tr("expected text, got a binary file"), tr("see the formats that are read in the README, or convert it to CSV")
         )
     try:
         return source.data.decode("utf-8"), ()
@@ -151,12 +162,12 @@ def decode(source: Content, encoding: str | None = None) -> tuple[str, tuple[str
         pass
     chinese = _as_chinese(source.data)
     if chinese is not None:
-        return chinese, (f"{source.name}: not UTF-8, read as GB18030 (Chinese)",)
+        return chinese, (tr("not UTF-8, read as GB18030 (Chinese)"),)
     try:
         text, title = source.data.decode("cp1252"), "Windows-1252"
     except UnicodeDecodeError:
         text, title = source.data.decode("latin-1"), "Latin-1"
-    return text, (f"{source.name}: not UTF-8, read as {title} (convert it to UTF-8 if letters look wrong)",)
+    return text, (tr("not UTF-8, read as {title} (convert it to UTF-8 if letters look wrong)", title=title),)
 
 
 def lines(text: str) -> Iterable[tuple[int, str]]:
@@ -200,10 +211,14 @@ def _decode_as(source: Content, encoding: str) -> str:
     try:
         return source.data.decode(encoding)
     except LookupError as error:
-        raise DataError(source.name, f"no encoding is called {encoding!r}", "for example utf-8, gb18030, big5 or cp1252") from error
+        raise DataError(
+            source.name, tr("no encoding is called {encoding!r}", encoding=encoding), tr("for example utf-8, gb18030, big5 or cp1252")
+        ) from error
     except UnicodeDecodeError as error:
         row = source.data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{source.name}:{row}", f"expected {encoding}, got bytes that are not", "convert the file to UTF-8") from error
+        raise DataError(
+            f"{source.name}:{row}", tr("expected {wanted}, got bytes that are not", wanted=encoding), tr("convert the file to UTF-8")
+        ) from error
 
 
 def _as_chinese(data: bytes) -> str | None:
@@ -241,9 +256,9 @@ def _nearby(place: Path) -> str:
     parent = place.parent
     names = [entry.name for entry in data_files(parent)] if parent.is_dir() else []
     if not parent.is_dir():
-        return f"there is no folder {parent} either"
+        return tr("there is no folder {parent} either", parent=parent)
     near = nearest(place.name, names)
-    return f"did you mean {near}?" if near else "check the path, or see `convrnn datasets` for the built-in sets"
+    return tr("did you mean {near}?", near=near) if near else tr("check the path, or see `convrnn datasets` for the built-in sets")
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

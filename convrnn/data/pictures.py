@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convrnn.core.errors import DataError
+from convrnn.core.language import tr
 
 PICTURE = re.compile(r"(?i)\.(png|jpe?g|bmp|gif|tiff?|webp|pgm|ppm)$")
 """Names of picture files."""
@@ -25,7 +26,7 @@ def picture(data: bytes, where: str) -> NDArray[Any]:
     try:
         from PIL import Image, ImageOps
     except ImportError as error:
-        raise DataError(where, "pictures need Pillow, which is not installed", "pip install 'convrnn[train]'") from error
+        raise DataError(where, tr("pictures need Pillow, which is not installed"), tr("pip install 'convrnn[train]'")) from error
     try:
         with Image.open(io.BytesIO(data)) as opened:
             image = ImageOps.exif_transpose(opened)
@@ -35,7 +36,7 @@ def picture(data: bytes, where: str) -> NDArray[Any]:
             pixels = np.asarray(image.convert("L" if grey else "RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(
-            where, f"expected a picture, got {len(data)} bytes that are none or damaged", "replace or remove the file"
+            where, tr("expected a picture, got {got} bytes that are none or damaged", got=len(data)), tr("replace or remove the file")
         ) from error
     return pixels[..., None] if grey else pixels
 
@@ -46,4 +47,8 @@ def alike(name: str, pictures: Sequence[NDArray[Any]]) -> tuple[list[NDArray[Any
     if grey in (0, len(pictures)):
         return list(pictures), ()
     joined = [np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels for pixels in pictures]
-    return joined, (f"{name}: {grey} of {len(pictures)} pictures are grey, the rest in colour; all are read as colour",)
+    return joined, (
+        tr(
+            "{name}: {grey} of {all} pictures are grey, the rest in colour; all are read as colour", name=name, grey=grey, all=len(pictures)
+        ),
+    )

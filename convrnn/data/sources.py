@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from convrnn.core.errors import DataError, UsageError
+from convrnn.core.language import tr
+from convrnn.core.terms import part_named
 from convrnn.data import builtin
 from convrnn.data.arrays import IDX, idx_source, npz_source
 from convrnn.data.columns import UnknownColumn
@@ -30,7 +32,7 @@ from convrnn.data.timeseries import read_ts
 _REGULAR = 10
 """So many lines with the same number of commas are no sentences."""
 
-_READ = "CSV, TSV, JSONL, Parquet, Arrow, .npz, .ts, idx, lines of text, or folders of pictures or texts"
+_READ = tr("CSV, TSV, JSONL, Parquet, Arrow, .npz, .ts, idx, lines of text, or folders of pictures or texts")
 _FOREIGN = re.compile(r"(?i)\.(wav|flac|mp3|ogg|mp4|avi|mkv|xlsx?|docx?|pkl|pickle|pt|pth|mat|h5|hdf5|safetensors|npy|tsf|arff)$")
 
 
@@ -86,7 +88,7 @@ def read(
             source = _with_partners(place, _siblings(data, place), how, wanted)
     if how.columns != RECOGNISE and not source.columns.layout:
         raise UsageError(
-            str(data), "columns are named, but only tables have columns", "leave --input, --target, --group, --id and --time out"
+            str(data), tr("columns are named, but only tables have columns"), tr("leave --input, --target, --group, --id and --time out")
         )
     given = {part: read_part(path, source.columns, True, encoding) for part, path in (("valid", valid), ("test", test)) if path is not None}
     source = replace(source, **given)
@@ -156,9 +158,15 @@ def _with_partners(place: Traversable, beside: Sequence[Traversable], how: _How,
         try:
             found = _file(partner, beside, again).train
         except UnknownColumn as error:
-            source = replace(source, train=_said(source.train, f"{partner.name}: not taken as {part} part ({error})"))
+            source = replace(
+                source,
+                train=_said(
+                    source.train,
+                    tr("{name}: not taken as {part} part ({error})", name=partner.name, part=part_named(part), error=error.message),
+                ),
+            )
             continue
-        found = _said(found, f"{partner.name}: taken as the {part} part")
+        found = _said(found, tr("{name}: taken as the {part} part", name=partner.name, part=part_named(part)))
         source = replace(source, valid=found) if part == "valid" else replace(source, test=found)
     return source
 
@@ -167,12 +175,12 @@ def _file(place: Traversable, beside: Sequence[Traversable], how: _How) -> Sourc
     """The parts in one file, partners apart."""
     title = title_of(place.name)
     if _FOREIGN.search(re.sub(r"(?i)\.gz$", "", place.name)):
-        raise DataError(place.name, f"files of this kind are not read; expected {_READ}", "convert it to one of them")
+        raise DataError(place.name, tr("files of this kind are not read; expected {read}", read=_READ), tr("convert it to one of them"))
     if IDX.search(place.name):
         return idx_source(title, beside, place)
     if PICTURE.search(place.name):
         if how.labelled:
-            raise DataError(place.name, "one picture without a label", "give the folder that has one folder of pictures a class")
+            raise DataError(place.name, tr("one picture without a label"), tr("give the folder that has one folder of pictures a class"))
         return Source(title, loose_pictures(title, [place]))
     source = content(place)
     if source.plain.endswith(".npz") or source.data.startswith(b"PK\x03\x04"):
@@ -188,15 +196,21 @@ def _content(source: Content, how: _How, folder: Traversable | None) -> tuple[Ex
         return examples_of(replace(read_arrow(source), folder=folder), how.columns, how.labelled)
     if source.plain.endswith(".ts"):
         return read_ts(source, how.labelled, how.encoding), how.columns
-    text, notes = decode(source, how.encoding)
+    text, found = decode(source, how.encoding)
+    notes = tuple(tr("{name}: {note}", name=source.name, note=note) for note in found)
     if not text.strip():
-        raise DataError(source.name, "the file is empty", "give a file with data")
+        raise DataError(source.name, tr("the file is empty"), tr("give a file with data"))
     if re.search(r"(?im)^@(problemname|classlabel|targetlabel|data)\b", text[:10_000]):
         return read_ts(source, how.labelled, how.encoding), how.columns
     table = _table(source, text, notes, how)
     if table.columns[:2] == ("label", "text") and how.columns.target is None and "coarse" in table.columns:
         counts = len(set(table.column("coarse"))), len(set(table.column("label")))
-        said = f"{source.name}: labels are COARSE:fine; learning the {counts[0]} coarse ones (--target label for all {counts[1]})"
+        said = tr(
+            "{name}: labels are COARSE:fine; learning the {coarse} coarse ones (--target label for all {fine})",
+            name=source.name,
+            coarse=counts[0],
+            fine=counts[1],
+        )
         table = replace(table, notes=(*table.notes, said))
         how = how._replace(columns=replace(how.columns, target="coarse", inputs=("text",)))
     examples, columns = examples_of(replace(table, folder=folder), how.columns, how.labelled)
@@ -218,8 +232,8 @@ def _table(source: Content, text: str, notes: tuple[str, ...], how: _How) -> Tab
     if (how.labelled and (named or has_labels(text))) or (named and begins_with(text, named)):
         return labelled_table(source.name, text, notes, how.columns.target in ("coarse", "fine"))
     if how.labelled:
-        remedy = "write LABEL, a blank and the text on each line, or give a folder with one file a class"
-        raise DataError(source.name, "neither a table nor lines that begin with a label", remedy)
+        remedy = tr("write LABEL, a blank and the text on each line, or give a folder with one file a class")
+        raise DataError(source.name, tr("neither a table nor lines that begin with a label"), remedy)
     return text_table(source.name, text, notes)
 
 
@@ -240,7 +254,7 @@ def _folder(folder: Traversable, how: _How) -> Source:
     entries = data_files(folder)
     files, folders = [entry for entry in entries if entry.is_file()], [entry for entry in entries if entry.is_dir()]
     if not entries:
-        raise DataError(folder.name, "the folder is empty", "give a folder with data")
+        raise DataError(folder.name, tr("the folder is empty"), tr("give a folder with data"))
     if any(IDX.search(file.name) for file in files):
         return idx_source(folder.name, files)
     roles = {role: entry for entry in folders if (role := role_of(entry.name, whole=True)) is not None}
@@ -263,13 +277,22 @@ def _part_folders(name: str, parts: dict[str, Traversable], how: _How) -> Source
 def _folder_of_files(folder: Traversable, files: Sequence[Traversable], folders: Sequence[Traversable], how: _How) -> Source:
     foreign = [file for file in files if _FOREIGN.search(file.name)]
     if foreign and len(foreign) == len(files):
-        raise DataError(folder.name, f"files such as {foreign[0].name} are not read; expected {_READ}", "convert them to one of these")
+        raise DataError(
+            folder.name,
+            tr("files such as {foreign} are not read; expected {read}", foreign=foreign[0].name, read=_READ),
+            tr("convert them to one of these"),
+        )
     if not files:
         listing = ", ".join(entry.name for entry in folders[:8])
         raise DataError(
             folder.name,
-            f"{len(folders)} folders, no data file: {listing}{' ...' if len(folders) > 8 else ''}",
-            f"name one, for example {folder.name}/{folders[0].name}",
+            tr(
+                "{count} folders, no data file: {listing}{more}",
+                count=len(folders),
+                listing=listing,
+                more=" ..." if len(folders) > 8 else "",
+            ),
+            tr("name one, for example {folder}/{name}", folder=folder.name, name=folders[0].name),
         )
     train = [file for file in files if role_of(file.name) == "train"]
     if not train and len(files) == 1 and role_of(files[0].name) is None:
@@ -282,13 +305,15 @@ def _folder_of_files(folder: Traversable, files: Sequence[Traversable], folders:
     listing = ", ".join(file.name for file in files[:8]) + (" ..." if len(files) > 8 else "")
     if not train and any(role_of(file.name) for file in files):
         raise DataError(
-            folder.name, f"a test part without its training part: {listing}", "put the training file beside it, or name one file"
+            folder.name,
+            tr("a test part without its training part: {listing}", listing=listing),
+            tr("put the training file beside it, or name one file"),
         )
-    what = f"{len(train)} training files" if train else f"{len(files)} files"
+    what = tr("{count} training files", count=len(train)) if train else tr("{count} files", count=len(files))
     raise DataError(
         folder.name,
-        f"{what}, and it is not clear which to read: {listing}",
-        f"name one, for example {folder.name}/{(train or files)[0].name}",
+        tr("{what}, and it is not clear which to read: {listing}", what=what, listing=listing),
+        tr("name one, for example {folder}/{name}", folder=folder.name, name=(train or files)[0].name),
     )
 
 
@@ -303,11 +328,15 @@ def _said(examples: Examples, note: str) -> Examples:
 def _check_alike(train: Examples, other: Examples) -> None:
     """Whether two parts hold the same kind of input, with the same channels."""
     if train.kind != other.kind:
-        raise DataError(other.names[0], f"expected {train.kind} as in the training part, got {other.kind}", "give parts of one kind")
+        raise DataError(
+            other.names[0],
+            tr("expected {wanted} as in the training part, got {got}", wanted=train.kind, got=other.kind),
+            tr("give parts of one kind"),
+        )
     if train.kind != "text" and train.inputs[0].shape[-1] != other.inputs[0].shape[-1]:
         channels = train.inputs[0].shape[-1], other.inputs[0].shape[-1]
         raise DataError(
             other.names[0],
-            f"expected {channels[0]} channels as in the training part, got {channels[1]}",
-            "give parts with the same channels",
+            tr("expected {wanted} channels as in the training part, got {got}", wanted=channels[0], got=channels[1]),
+            tr("give parts with the same channels"),
         )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convrnn.core.errors import DataError, UsageError
+from convrnn.core.language import tr
 from convrnn.data.examples import Examples, Source
 from convrnn.data.targets import task_of
 
@@ -46,7 +47,7 @@ def shuffled(count: int, *seed: int) -> Rows:
         UsageError: a negative seed.
     """
     if any(number < 0 for number in seed):
-        raise UsageError("seed", f"expected numbers of at least 0, got {seed!r}", "choose another --seed")
+        raise UsageError("seed", tr("expected numbers of at least 0, got {got!r}", got=seed), tr("choose another --seed"))
     keys = np.random.PCG64(np.random.SeedSequence((_OWN, *seed))).random_raw(count)
     return np.argsort(keys, kind="stable").astype(np.int64)
 
@@ -102,7 +103,7 @@ def by_group(groups: Sequence[Hashable], fraction: float, seed: int) -> Halves:
     goal = _held_count(len(groups), fraction)
     rows = _rows_of(groups, np.arange(len(groups)))
     if len(rows) < 2:
-        raise DataError("group", f"expected at least two groups, got {len(rows)}", "name another --group, or none")
+        raise DataError("group", tr("expected at least two groups, got {got}", got=len(rows)), tr("name another --group, or none"))
     held: list[int] = []
     count = 0
     for which in shuffled(len(rows), seed):
@@ -120,16 +121,22 @@ def folds(targets: Sequence[Hashable], k: int, seed: int, stratify: bool = True)
         UsageError: fewer than two folds, or more folds than rows or, with `stratify`, than a target has rows.
     """
     if k < 2:
-        raise UsageError("folds", f"expected at least 2, got {k}", "choose 2 or more")
+        raise UsageError("folds", tr("expected at least 2, got {got}", got=k), tr("choose 2 or more"))
     if k > len(targets):
-        raise UsageError("folds", f"{k} folds of {len(targets)} rows leave some empty", f"choose at most {len(targets)}")
+        raise UsageError(
+            "folds",
+            tr("{k} folds of {count} rows leave some empty", k=k, count=len(targets)),
+            tr("choose at most {count}", count=len(targets)),
+        )
     order = shuffled(len(targets), seed)
     if stratify:
         rows = _rows_of(targets, order)
         fewest = min(rows, key=len)
         if len(fewest) < k:
             raise UsageError(
-                "folds", f"{k} folds, but target {targets[int(fewest[0])]!r} has {len(fewest)} rows", f"choose at most {len(fewest)}"
+                "folds",
+                tr("{k} folds, but target {targets!r} has {count} rows", k=k, targets=targets[int(fewest[0])], count=len(fewest)),
+                tr("choose at most {count}", count=len(fewest)),
             )
         order = np.concatenate(rows)  # dealt out one after the other, each fold gets its share of each target
     return [_halves(len(targets), order[fold::k]) for fold in range(k)]
@@ -166,7 +173,7 @@ def _hold_out(examples: Examples, fraction: float, seed: int, stratify: bool, sh
     try:
         if examples.groups is not None:
             if not shuffle:
-                raise UsageError("shuffle", "groups are held out whole, in a random order", "leave --group or shuffle=False out")
+                raise UsageError("shuffle", tr("groups are held out whole, in a random order"), tr("leave --group or shuffle=False out"))
             halves = by_group(examples.groups, fraction, seed)
         elif not shuffle:
             halves = last_fraction(len(examples), fraction)
@@ -180,9 +187,13 @@ def _hold_out(examples: Examples, fraction: float, seed: int, stratify: bool, sh
 
 def _held_count(count: int, fraction: float) -> int:
     if not 0 < fraction < 1:
-        raise UsageError("fraction", f"expected a share between 0 and 1, got {fraction!r}", "for example 0.2")
+        raise UsageError("fraction", tr("expected a share between 0 and 1, got {got!r}", got=fraction), tr("for example 0.2"))
     if count < 2:
-        raise DataError("rows", f"expected at least two to hold one out, got {count}", "give more rows, or a file of its own for this part")
+        raise DataError(
+            "rows",
+            tr("expected at least two to hold one out, got {got}", got=count),
+            tr("give more rows, or a file of its own for this part"),
+        )
     return min(max(round(count * fraction), 1), count - 1)
 
 

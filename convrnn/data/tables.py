@@ -16,6 +16,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from convrnn.core.errors import DataError
+from convrnn.core.language import tr
 from convrnn.data.opening import Content, lines
 
 MISSING = frozenset({"", "nan", "na", "n/a", "?", "null", "none"})
@@ -164,27 +165,31 @@ def read_delimited(source: Content, text: str, delimiter: str | None, notes: tup
     """
     numbered = list(_rows(text, delimiter))
     if not numbered:
-        raise DataError(source.name, "the file is empty", "give a file with data")
+        raise DataError(source.name, tr("the file is empty"), tr("give a file with data"))
     width = len(numbered[0][1])
     for number, row in numbered:
         if len(row) != width:
-            remedy = "put quotes round cells that hold the delimiter, and fill up short rows with empty cells"
-            raise DataError(f"{source.name}:{number}", f"expected {width} cells as in line {numbered[0][0]}, got {len(row)}", remedy)
+            remedy = tr("put quotes round cells that hold the delimiter, and fill up short rows with empty cells")
+            raise DataError(
+                f"{source.name}:{number}",
+                tr("expected {wanted} cells as in line {numbered}, got {got}", wanted=width, numbered=numbered[0][0], got=len(row)),
+                remedy,
+            )
     first, body = [cell.strip() for cell in numbered[0][1]], numbered[1:]
     header = has_header(first, [row for _, row in body[:_SAMPLE]])
     if not header:
         body = numbered
     if not body:
-        raise DataError(source.name, "a header and no rows", "give a file with data")
+        raise DataError(source.name, tr("a header and no rows"), tr("give a file with data"))
     columns = tuple(first) if header else tuple(f"column {place}" for place in range(1, width + 1))
     if len(set(columns)) < width:
         twice = Counter(columns).most_common(1)[0][0]
-        raise DataError(f"{source.name}:1", f"two columns are called {twice!r}", "rename one of them")
+        raise DataError(f"{source.name}:1", tr("two columns are called {twice!r}", twice=twice), tr("rename one of them"))
     cells = tuple(zip(*(row for _, row in body), strict=True))
-    said = () if header else (f"{source.name}: no header, columns are called column 1 to column {width}",)
+    said = () if header else (tr("{name}: no header, columns are called column 1 to column {width}", name=source.name, width=width),)
     if delimiter == ";" and any(_DECIMAL_COMMA.fullmatch(cell) for column in cells for cell in column[:_SAMPLE]):
         cells = tuple(tuple(cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in column) for column in cells)
-        said = (*said, f"{source.name}: decimal commas are read as points")
+        said = (*said, tr("{name}: decimal commas are read as points", name=source.name))
     return Table(source.name, columns, cells, [number for number, _ in body], header, (*notes, *said))
 
 
@@ -226,13 +231,15 @@ def read_jsonl(source: Content, text: str, notes: tuple[str, ...] = ()) -> Table
             value = {"text": value}
         elif not isinstance(value, dict):
             raise DataError(
-                f"{source.name}:{number}", f"expected a JSON object, got {value!r}", 'write rows as {"text": ..., "label": ...}'
+                f"{source.name}:{number}",
+                tr("expected a JSON object, got {got!r}", got=value),
+                tr('write rows as {{"text": ..., "label": ...}}'),
             )
         records.append(value)
         numbers.append(number)
     columns = tuple(dict.fromkeys(key for record in records for key in record))
     if not columns:
-        raise DataError(source.name, "no rows", "give a file with data")
+        raise DataError(source.name, tr("no rows"), tr("give a file with data"))
     cells = tuple([record.get(column) for record in records] for column in columns)
     return Table(source.name, columns, cells, numbers, True, notes)
 
@@ -243,12 +250,14 @@ def _json_values(source: Content, text: str) -> Iterator[tuple[int, Any]]:
             yield from enumerate(json.loads(text), start=1)
             return
         except json.JSONDecodeError as error:
-            raise DataError(f"{source.name}:{error.lineno}", f"expected JSON: {error.msg}", "correct the file") from error
+            raise DataError(f"{source.name}:{error.lineno}", tr("expected JSON: {why}", why=error.msg), tr("correct the file")) from error
     for number, line in lines(text):
         try:
             yield number, json.loads(line)
         except json.JSONDecodeError as error:
-            raise DataError(f"{source.name}:{number}", f"expected one JSON object a line: {error.msg}", "correct the line") from error
+            raise DataError(
+                f"{source.name}:{number}", tr("expected one JSON object a line: {why}", why=error.msg), tr("correct the line")
+            ) from error
 
 
 def read_arrow(source: Content) -> Table:
@@ -261,7 +270,7 @@ def read_arrow(source: Content) -> Table:
         import pyarrow as pa
         from pyarrow import ipc, parquet
     except ImportError as error:
-        raise DataError(source.name, "this format needs pyarrow, which is not installed", "pip install 'convrnn[train]'") from error
+        raise DataError(source.name, tr("this format needs pyarrow, which is not installed"), tr("pip install 'convrnn[train]'")) from error
     buffer = pa.BufferReader(source.data)
     try:
         if source.plain.endswith(("parquet", "pq")):
@@ -271,9 +280,9 @@ def read_arrow(source: Content) -> Table:
         else:
             table = ipc.open_stream(buffer).read_all()
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(source.name, f"the file cannot be read ({error})", "write it again") from error
+        raise DataError(source.name, tr("the file cannot be read ({error})", error=error), tr("write it again")) from error
     if not table.num_rows:
-        raise DataError(source.name, "no rows", "give a file with data")
+        raise DataError(source.name, tr("no rows"), tr("give a file with data"))
     cells = tuple(table.column(place).to_pylist() for place in range(table.num_columns))
     return Table(source.name, tuple(table.column_names), cells, range(1, table.num_rows + 1))
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from convrnn.core.errors import DataError, UsageError
 from convrnn.core.labels import in_order, label, to_number
+from convrnn.core.language import tr
+from convrnn.core.terms import part_named
 from convrnn.data.examples import Examples, Target, Task
 
 FEW_LABELS = 20
@@ -21,18 +23,23 @@ def task_of(examples: Examples) -> tuple[Task, str]:
         DataError: there are no targets.
     """
     if examples.task is not None:
-        return examples.task, f"{examples.task} (as the data or the user says)"
+        return examples.task, tr("{task} (as the data or the user says)", task=examples.task)
     targets = known(examples)
     numbers = [to_number(target) for target in targets]
     distinct = len(set(targets))
     name = examples.target_name
     if any(number is None for number in numbers):
-        return "classify", f"classify, since {name!r} holds {distinct} labels that are not numbers"
+        return "classify", tr("classify, since {name!r} holds {distinct} labels that are not numbers", name=name, distinct=distinct)
     if any(number is not None and not number.is_integer() for number in numbers):
-        return "regress", f"regress, since {name!r} holds numbers with fractions"
-    if distinct > FEW_LABELS and distinct * 10 > len(targets):
-        return "regress", f"regress, since {name!r} holds {distinct} different whole numbers in {len(targets)} rows"
-    return "classify", f"classify, since {name!r} holds {distinct} different whole numbers in {len(targets)} rows"
+        return "regress", tr("regress, since {name!r} holds numbers with fractions", name=name)
+    task: Task = "regress" if distinct > FEW_LABELS and distinct * 10 > len(targets) else "classify"
+    return task, tr(
+        "{task}, since {name!r} holds {distinct} different whole numbers in {rows} rows",
+        task=task,
+        name=name,
+        distinct=distinct,
+        rows=len(targets),
+    )
 
 
 def as_task(examples: Examples, task: Task | None) -> Examples:
@@ -45,7 +52,7 @@ def as_task(examples: Examples, task: Task | None) -> Examples:
     if task is None:
         return examples
     if task not in ("classify", "regress"):
-        raise UsageError("task", f"expected classify or regress, got {task!r}", "choose one of them")
+        raise UsageError("task", tr("expected classify or regress, got {got!r}", got=task), tr("choose one of them"))
     if examples.targets is None:
         return replace(examples, task=task)
     if task == "classify":
@@ -55,7 +62,9 @@ def as_task(examples: Examples, task: Task | None) -> Examples:
         number = to_number(target)
         if number is None:
             raise DataError(
-                f"{name}:{examples.target_name}", f"expected a number, got {target!r}", "correct the cell, or use --task classify"
+                f"{name}:{examples.target_name}",
+                tr("expected a number, got {got!r}", got=target),
+                tr("correct the cell, or use --task classify"),
             )
         numbers.append(number)
     return replace(examples, task=task, targets=numbers)
@@ -69,7 +78,7 @@ def known(examples: Examples) -> list[Target]:
     """
     if examples.targets is None:
         where = examples.names[0] if examples.names else "data"
-        raise DataError(where, "these rows have no target", "name the target column with --target")
+        raise DataError(where, tr("these rows have no target"), tr("name the target column with --target"))
     return examples.targets
 
 
@@ -91,11 +100,16 @@ def check_labels(train: Examples, other: Examples | None = None, part: str = "te
     """
     seen = {label(target) for target in known(train)}
     if len(seen) < 2:
-        only = ", ".join(map(repr, seen)) or "nothing"
+        only = ", ".join(map(repr, seen)) or tr("nothing")
         raise DataError(
             train.names[0],
-            f"expected at least two labels in {train.target_name!r}, got {only} in all {len(train)} rows",
-            "add rows of another label, or name another --target",
+            tr(
+                "expected at least two labels in {target_name!r}, got {got} in all {count} rows",
+                target_name=train.target_name,
+                got=only,
+                count=len(train),
+            ),
+            tr("add rows of another label, or name another --target"),
         )
     if other is None or other.targets is None:
         return
@@ -104,6 +118,11 @@ def check_labels(train: Examples, other: Examples | None = None, part: str = "te
             count = Counter(map(label, other.targets))[label(target)]
             raise DataError(
                 name,
-                f"label {label(target)!r} comes only in the {part} part ({count} rows), never in training",
-                "correct the label, or give rows of it to the training part",
+                tr(
+                    "label {label!r} comes only in the {part} part ({count} rows), never in training",
+                    label=label(target),
+                    part=part_named(part),
+                    count=count,
+                ),
+                tr("correct the label, or give rows of it to the training part"),
             )

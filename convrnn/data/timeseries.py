@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from convrnn.core.errors import DataError
 from convrnn.core.labels import to_number
+from convrnn.core.language import tr
 from convrnn.data.examples import Examples, Target, Task
 from convrnn.data.opening import Content, decode, lines
 
@@ -30,7 +31,8 @@ def read_ts(source: Content, labelled: bool = True, encoding: str | None = None)
     Raises:
         DataError: no `@data`, a value that is no number, dimensions that do not fit, a label that the header does not list.
     """
-    text, notes = decode(source, encoding)
+    text, said = decode(source, encoding)
+    notes = tuple(tr("{name}: {note}", name=source.name, note=note) for note in said)
     header: dict[str, str] = {}
     rows: list[tuple[int, str]] = []
     in_data = False
@@ -44,17 +46,19 @@ def read_ts(source: Content, labelled: bool = True, encoding: str | None = None)
             key, _, value = line[1:].partition(" ")
             header[key.lower()] = value.strip()
     if not in_data:
-        raise DataError(source.name, "expected a line @data before the series, got none", "give a .ts file of the UCR/UEA archives")
+        raise DataError(source.name, tr("expected a line @data before the series, got none"), tr("give a .ts file of the UCR/UEA archives"))
     rows = [(number, line) for number, line in rows if not line.startswith(("#", "%"))]
     if not rows:
-        raise DataError(source.name, "no series after @data", "give a file with data")
+        raise DataError(source.name, tr("no series after @data"), tr("give a file with data"))
     return _examples(source.name, header, rows, labelled, notes)
 
 
 def _examples(name: str, header: dict[str, str], rows: list[tuple[int, str]], labelled: bool, notes: tuple[str, ...]) -> Examples:
     task, listed = _task(header)
     if task is None and labelled:
-        raise DataError(name, "expected `@classLabel true` or `@targetLabel true` in the header, got neither", "give a file with labels")
+        raise DataError(
+            name, tr("expected `@classLabel true` or `@targetLabel true` in the header, got neither"), tr("give a file with labels")
+        )
     stamped = header.get("timestamps", "false").lower().startswith("true")
     inputs: list[NDArray[np.float32]] = []
     targets: list[Target] = []
@@ -66,8 +70,13 @@ def _examples(name: str, header: dict[str, str], rows: list[tuple[int, str]], la
         if inputs[-1].shape[1] != inputs[0].shape[1]:
             raise DataError(
                 f"{name}:{number}",
-                f"expected {inputs[0].shape[1]} dimensions as in line {rows[0][0]}, got {inputs[-1].shape[1]}",
-                "correct the line",
+                tr(
+                    "expected {wanted} dimensions as in line {line}, got {got}",
+                    wanted=inputs[0].shape[1],
+                    line=rows[0][0],
+                    got=inputs[-1].shape[1],
+                ),
+                tr("correct the line"),
             )
     channels = inputs[0].shape[1]
     return Examples(
@@ -78,7 +87,11 @@ def _examples(name: str, header: dict[str, str], rows: list[tuple[int, str]], la
         channels=("value",) if channels == 1 else tuple(f"dimension {place}" for place in range(1, channels + 1)),
         target_name="target" if task == "regress" else "class",
         task=task,
-        notes=(*notes, *series_notes(name, inputs), *((f"{name}: time stamps are left out, values taken in order",) if stamped else ())),
+        notes=(
+            *notes,
+            *series_notes(name, inputs),
+            *((tr("{name}: time stamps are left out, values taken in order", name=name),) if stamped else ()),
+        ),
     )
 
 
@@ -88,10 +101,12 @@ def series_notes(name: str, inputs: list[NDArray[np.float32]]) -> tuple[str, ...
     missing = sum(int(np.isnan(array).sum()) for array in inputs)
     notes: list[str] = []
     if min(lengths) != max(lengths):
-        notes.append(f"{name}: lengths {min(lengths)} to {max(lengths)}")
+        notes.append(tr("{name}: lengths {least} to {most}", name=name, least=min(lengths), most=max(lengths)))
     if missing:
         rows = sum(bool(np.isnan(array).any()) for array in inputs)
-        notes.append(f"{name}: missing values: {missing}, in {rows} of {len(inputs)} series")
+        notes.append(
+            tr("{name}: missing values: {missing}, in {rows} of {all} series", name=name, missing=missing, rows=rows, all=len(inputs))
+        )
     return tuple(notes)
 
 
@@ -107,23 +122,25 @@ def _task(header: dict[str, str]) -> tuple[Task | None, frozenset[str]]:
 def _target(where: str, field: str, task: Task, listed: frozenset[str]) -> Target:
     if task == "classify":
         if listed and field not in listed:
-            raise DataError(where, f"expected a label that @classLabel lists, got {field!r}", "correct the line or the header")
+            raise DataError(
+                where, tr("expected a label that @classLabel lists, got {got!r}", got=field), tr("correct the line or the header")
+            )
         return field
     number = to_number(field)
     if number is None:
-        raise DataError(where, f"expected a number as target, got {field!r}", "correct the line")
+        raise DataError(where, tr("expected a number as target, got {got!r}", got=field), tr("correct the line"))
     return number
 
 
 def _series(where: str, fields: list[str]) -> NDArray[np.float32]:
     dimensions = [_values(f"{where}:{place}", field) for place, field in enumerate(fields, start=1)]
     if not dimensions or not len(dimensions[0]):
-        raise DataError(where, "expected values, got none", "remove the line")
+        raise DataError(where, tr("expected values, got none"), tr("remove the line"))
     if len({len(values) for values in dimensions}) > 1:
         raise DataError(
             where,
-            f"expected dimensions of one length, got {sorted({len(values) for values in dimensions})}",
-            "fill up the short ones with ?",
+            tr("expected dimensions of one length, got {got}", got=sorted({len(values) for values in dimensions})),
+            tr("fill up the short ones with ?"),
         )
     return np.stack(dimensions, axis=1)
 
@@ -137,7 +154,9 @@ def _values(where: str, field: str) -> NDArray[np.float32]:
     except ValueError:
         bad = next((cell for cell in cells if not _is_number(cell)), field)
         raise DataError(
-            where, f"expected numbers parted by commas, got {bad.strip()!r}", "correct the cell, or put ? for a missing value"
+            where,
+            tr("expected numbers parted by commas, got {got!r}", got=bad.strip()),
+            tr("correct the cell, or put ? for a missing value"),
         ) from None
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from convrnn.core.errors import JobError
+from convrnn.core.language import tr
 from convrnn.core.seq import Seq, expand_mask, frame_mask
 from convrnn.deploy.graphs import Graph, Step, dtype_of
 
@@ -66,9 +67,13 @@ class Differences:
         for name, (error, place) in self.worst.items():
             largest = self.largest[name]
             if not error <= TOLERANCE[self.dtype] * largest:
-                by = "in shape or in whole numbers" if error == float("inf") else f"by {error:.3g}, its largest number being {largest:.3g}"
-                problem = f"the exported graph is not the net: {name} differs {by}, at {place}"
-                raise JobError(where, problem, "nothing was written; please report it")
+                by = (
+                    tr("in shape or in whole numbers")
+                    if error == float("inf")
+                    else tr("by {error:.3g}, its largest number being {largest:.3g}", error=error, largest=largest)
+                )
+                problem = tr("the exported graph is not the net: {name} differs {by}, at {place}", name=name, by=by, place=place)
+                raise JobError(where, problem, tr("nothing was written; please report it"))
             found = max(found, error / largest if error else 0.0)
         return found
 

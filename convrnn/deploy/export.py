@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 import convrnn
 from convrnn.core.errors import UsageError
 from convrnn.core.files import replacing
+from convrnn.core.language import tr
 from convrnn.deploy import onnx, pt2
 from convrnn.deploy.check import Run, check
 from convrnn.deploy.graphs import Graph, Offline, Start, Step
@@ -92,7 +93,7 @@ def export(net: Layer, form: FormatName | str, path: str | Path, about: Mapping[
 def find_format(form: str) -> Format:
     """The format of a name; raises `UsageError`."""
     if form not in FORMATS:
-        raise UsageError("export", f"expected a format of {', '.join(FORMATS)}, got {form!r}")
+        raise UsageError("export", tr("expected a format of {names}, got {got!r}", names=", ".join(FORMATS), got=form))
     return FORMATS[form]
 
 

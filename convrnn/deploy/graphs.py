@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.fx.experimental import _config
 
 from convrnn.core.errors import ShapeError, UsageError
+from convrnn.core.language import tr
 from convrnn.core.seq import Ids, Seq, State, tidy
 from convrnn.layers.base import Layer, Out
 
@@ -176,7 +177,7 @@ def fixed_lengths(net: Layer) -> tuple[int, ...] | None:
         return None
     found = tuple(n for n in range(1, LONGEST + 1) if _takes(net, n))
     if not found:
-        raise UsageError("export", f"expected a net that takes rows of some length up to {LONGEST}, found none")
+        raise UsageError("export", tr("expected a net that takes rows of some length up to {longest}, found none", longest=LONGEST))
     return found
 
 

@@ -20,6 +20,7 @@ from safetensors.torch import load as load_tensors, save as save_tensors
 import convrnn
 from convrnn.core.errors import DataError, SpecError
 from convrnn.core.files import write
+from convrnn.core.language import tr
 from convrnn.core.seq import Seq
 from convrnn.data.batch import Encoded, batches, order
 from convrnn.data.examples import Columns, Examples
@@ -167,10 +168,16 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Model:
         name, channels, digest = str(stored["name"]), tuple(stored["channels"]), str(stored["weights"]["sha256"])
     except SpecError as error:
         raise DataError(
-            where, str(error), f"it was written by convrnn {stored.get('convrnn')}, this is {convrnn.__version__}: train again"
+            where,
+            str(error),
+            tr(
+                "it was written by convrnn {stored}, this is {version}: train again",
+                stored=stored.get("convrnn"),
+                version=convrnn.__version__,
+            ),
         ) from None
     except (KeyError, TypeError) as error:
-        raise DataError(where, f"expected a model, but {error} is missing or of another type", "train again") from None
+        raise DataError(where, tr("expected a model, but {error} is missing or of another type", error=error), tr("train again")) from None
     net = spec.build(modality.shape())
     _load_weights(net, place / "model.safetensors", digest)
     return Model(name, modality, spec, task, net.to(device).eval(), columns, channels)
@@ -182,17 +189,22 @@ def _read_json(place: Path) -> Mapping[str, Any]:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(
-            str(place), "expected a run folder with model.json, found none", "give the folder that `convrnn train` wrote"
+            str(place), tr("expected a run folder with model.json, found none"), tr("give the folder that `convrnn train` wrote")
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(str(path), f"is damaged: {error}", "train again, or restore it from a copy") from None
+        raise DataError(str(path), tr("is damaged: {error}", error=error), tr("train again, or restore it from a copy")) from None
     if not isinstance(stored, dict) or "format" not in stored:
-        raise DataError(str(path), "is not a model of convrnn", "give the folder that `convrnn train` wrote")
+        raise DataError(str(path), tr("is not a model of convrnn"), tr("give the folder that `convrnn train` wrote"))
     if stored["format"] != FORMAT:
         raise DataError(
             str(path),
-            f"expected format {FORMAT}, got {stored['format']!r} (written by convrnn {stored.get('convrnn')})",
-            f"read it with that version, or train again with this one ({convrnn.__version__})",
+            tr(
+                "expected format {wanted}, got {got!r} (written by convrnn {version})",
+                wanted=FORMAT,
+                got=stored["format"],
+                version=stored.get("convrnn"),
+            ),
+            tr("read it with that version, or train again with this one ({version})", version=convrnn.__version__),
         )
     return stored
 
@@ -201,17 +213,23 @@ def _load_weights(net: Layer, path: Path, digest: str) -> None:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise DataError(str(path), "is missing", "restore it, or train again") from None
+        raise DataError(str(path), tr("is missing"), tr("restore it, or train again")) from None
     try:
         tensors = load_tensors(content)
     except SafetensorError as error:
-        raise DataError(str(path), f"is damaged: {error}", "restore it from a copy, or train again") from None
+        raise DataError(str(path), tr("is damaged: {error}", error=error), tr("restore it from a copy, or train again")) from None
     if hashlib.sha256(content).hexdigest() != digest:
         raise DataError(
-            str(path), "does not belong to the model.json beside it: the checksums differ", "restore both from one run, or train again"
+            str(path),
+            tr("does not belong to the model.json beside it: the checksums differ"),
+            tr("restore both from one run, or train again"),
         )
     wanted = net.state_dict()
     wrong = sorted(set(wanted) ^ set(tensors)) or [name for name in wanted if wanted[name].shape != tensors[name].shape]
     if wrong:
-        raise DataError(str(path), f"does not fit the layers of model.json: {wrong[0]}", "restore both files from one run, or train again")
+        raise DataError(
+            str(path),
+            tr("does not fit the layers of model.json: {wrong}", wrong=wrong[0]),
+            tr("restore both files from one run, or train again"),
+        )
     net.load_state_dict(tensors, strict=True)

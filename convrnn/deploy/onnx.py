@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from convrnn.core.errors import JobError, UsageError
+from convrnn.core.language import tr
 from convrnn.deploy.check import Run
 from convrnn.deploy.graphs import Graph, unspecialised
 from convrnn.kernels import dispatch
@@ -60,7 +61,9 @@ def read(path: Path, where: str) -> Run:
         try:
             yield
         except _refused() as error:
-            raise JobError(where, f"ONNX Runtime refuses the exported graph: {error}", "nothing was written; please report it") from error
+            raise JobError(
+                where, tr("ONNX Runtime refuses the exported graph: {error}", error=error), tr("nothing was written; please report it")
+            ) from error
 
     with refusals():
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -84,14 +87,20 @@ def _require_installed() -> None:
         import onnxruntime as onnxruntime
         import onnxscript as onnxscript
     except ImportError as error:
-        raise UsageError("export", f"ONNX needs {error.name}, which is not installed", "pip install 'convrnn[onnx]'") from error
+        raise UsageError(
+            "export", tr("ONNX needs {error}, which is not installed", error=error.name), tr("pip install 'convrnn[onnx]'")
+        ) from error
 
 
 def _require_float32(graph: Graph) -> None:
     """ONNX Runtime computes convolutions and recurrences in float32 only."""
     wrong = next(((name, each.dtype) for name, each in graph.net.named_parameters() if each.dtype != torch.float32), None)
     if wrong is not None:
-        raise UsageError("export", f"expected weights in float32, got {wrong[1]} for {wrong[0]}", "convert the net with .float()")
+        raise UsageError(
+            "export",
+            tr("expected weights in float32, got {got} for {name}", got=wrong[1], name=wrong[0]),
+            tr("convert the net with .float()"),
+        )
 
 
 def _traced(graph: Graph, where: str) -> torch.onnx.ONNXProgram:
@@ -113,7 +122,7 @@ def _traced(graph: Graph, where: str) -> torch.onnx.ONNXProgram:
             )
         except torch.onnx.OnnxExporterError as error:
             reason = str(error.__cause__ or error).splitlines()[0]
-            raise JobError(where, f"torch.onnx cannot export this net: {reason}", "please report it") from error
+            raise JobError(where, tr("torch.onnx cannot export this net: {reason}", reason=reason), tr("please report it")) from error
     assert program is not None
     return program
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from convrnn.core.errors import JobError
+from convrnn.core.language import tr
 from convrnn.deploy.check import Run
 from convrnn.deploy.graphs import Graph, unspecialised
 
@@ -30,7 +31,7 @@ def program(graph: Graph, where: str) -> torch.export.ExportedProgram:
             return torch.export.export(graph, graph.sample(), dynamic_shapes=graph.shapes(any_size, any_size))
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
-            raise JobError(where, f"torch.export cannot export this net: {reason}", "please report it") from error
+            raise JobError(where, tr("torch.export cannot export this net: {reason}", reason=reason), tr("please report it")) from error
 
 
 def runs(exported: torch.export.ExportedProgram) -> Run:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from convrnn.core.errors import ShapeError, UsageError
+from convrnn.core.language import tr
 from convrnn.kernels import dispatch, lattice, native
 from convrnn.kernels.lattice import Chain, Paths
 
@@ -75,7 +76,7 @@ def score(emissions: Tensor, chain: Chain, tags: Tensor, lengths: Tensor | None 
     """
     _check(emissions, chain, lengths)
     if tags.shape != emissions.shape[:2]:
-        raise ShapeError("crf", f"expected tags {list(emissions.shape[:2])}, got {list(tags.shape)}")
+        raise ShapeError("crf", tr("expected tags {shape}, got {got}", shape=list(emissions.shape[:2]), got=list(tags.shape)))
     return lattice.score(emissions, chain, tags, lengths)
 
 
@@ -135,7 +136,7 @@ def best_paths(emissions: Tensor, chain: Chain, lengths: Tensor | None = None, c
     """
     _check(emissions, chain, lengths)
     if count < 1:
-        raise UsageError("crf", f"expected a count of 1 or more, got {count!r}")
+        raise UsageError("crf", tr("expected a count of 1 or more, got {got!r}", got=count))
     if dispatch.chosen() == "reference":
         with torch.no_grad():
             return lattice.viterbi(emissions, chain, lengths, count)
@@ -144,13 +145,25 @@ def best_paths(emissions: Tensor, chain: Chain, lengths: Tensor | None = None, c
 
 def _check(emissions: Tensor, chain: Chain, lengths: Tensor | None) -> None:
     if emissions.dim() != 3 or not emissions.shape[2] or not emissions.is_floating_point():
-        raise ShapeError("crf", f"expected floating emissions [B, T, K] with K > 0, got {emissions.dtype} {list(emissions.shape)}")
+        raise ShapeError(
+            "crf",
+            tr("expected floating emissions [B, T, K] with K > 0, got {dtype} {shape}", dtype=emissions.dtype, shape=list(emissions.shape)),
+        )
     num_tags = emissions.shape[2]
     for name, each, wanted in zip(Chain._fields, chain, ((num_tags, num_tags), (num_tags,), (num_tags,)), strict=True):
         if each.shape != wanted:
-            raise ShapeError("crf", f"expected {name} {list(wanted)} for {num_tags} tags, got {list(each.shape)}")
+            raise ShapeError(
+                "crf",
+                tr(
+                    "expected {name} {wanted} for {num_tags} tags, got {got}",
+                    name=name,
+                    wanted=list(wanted),
+                    num_tags=num_tags,
+                    got=list(each.shape),
+                ),
+            )
     if lengths is not None and lengths.shape != emissions.shape[:1]:
-        raise ShapeError("crf", f"expected {emissions.shape[0]} length(s), got {list(lengths.shape)}")
+        raise ShapeError("crf", tr("expected {wanted} length(s), got {got}", wanted=emissions.shape[0], got=list(lengths.shape)))
 
 
 # ---- the operators
@@ -230,7 +243,7 @@ def _backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _no_second_derivative(ctx: Any, *gradients: Tensor | None) -> None:
-    raise UsageError("convrnn::crf_log_partition", "it has no second derivative", "compute it inside kernels.use('reference')")
+    raise UsageError("convrnn::crf_log_partition", tr("it has no second derivative"), tr("compute it inside kernels.use('reference')"))
 
 
 _log_partition.register_autograd(_backward, setup_context=_keep_for_backward)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from convrnn.core.errors import ShapeError, UsageError
+from convrnn.core.language import tr
 from convrnn.kernels import dispatch, lattice, native
 from convrnn.kernels.lattice import Beam, Search, valid_frames
 
@@ -182,9 +183,9 @@ def beam_search(
     num_symbols = log_probs.shape[2]
     for name, each in (("beam", beam), ("symbols", symbols)):
         if each is not None and each < 1:
-            raise UsageError("ctc", f"expected {name} of 1 or more, got {each!r}")
+            raise UsageError("ctc", tr("expected {wanted} of 1 or more, got {got!r}", wanted=name, got=each))
     if bigram is not None and bigram.shape != (num_symbols, num_symbols):
-        raise ShapeError("ctc", f"expected a bigram {[num_symbols, num_symbols]}, got {list(bigram.shape)}")
+        raise ShapeError("ctc", tr("expected a bigram {wanted}, got {got}", wanted=[num_symbols, num_symbols], got=list(bigram.shape)))
     state = lattice.first_beam(log_probs.shape[0]) if state is None else state
     _check_state(state, log_probs)
     limit = num_symbols if symbols is None else min(symbols, num_symbols)
@@ -204,7 +205,7 @@ def transcripts(state: Beam, top: int = 1) -> Transcripts:
         UsageError: `top` is below 1.
     """
     if top < 1:
-        raise UsageError("ctc", f"expected a top of 1 or more, got {top!r}")
+        raise UsageError("ctc", tr("expected a top of 1 or more, got {got!r}", got=top))
     log_probs = torch.logaddexp(*state.log_probs[:, :top].unbind(2))
     lengths = state.lengths[:, :top]
     longest = int(lengths.max()) if lengths.numel() else 0
@@ -234,7 +235,7 @@ def settle(state: Beam, keep: int | None = None) -> tuple[Settled, Beam]:
     """
     if keep is not None:
         if keep < 0:
-            raise UsageError("ctc", f"expected a keep of 0 or more, got {keep!r}")
+            raise UsageError("ctc", tr("expected a keep of 0 or more, got {got!r}", got=keep))
         state = _agreeing(state, keep)
     live_BW = state.log_probs.amax(2) > -inf
     # A row without hypotheses settles nothing: there is none to read it off.
@@ -294,11 +295,14 @@ def _begins(state: Beam, top: int) -> Tensor:
 
 def _check(log_probs: Tensor, lengths: Tensor | None, blank: int) -> None:
     if log_probs.dim() != 3 or not log_probs.shape[2] or not log_probs.is_floating_point():
-        raise ShapeError("ctc", f"expected floating log_probs [B, T, K] with K > 0, got {log_probs.dtype} {list(log_probs.shape)}")
+        raise ShapeError(
+            "ctc",
+            tr("expected floating log_probs [B, T, K] with K > 0, got {dtype} {shape}", dtype=log_probs.dtype, shape=list(log_probs.shape)),
+        )
     if lengths is not None and lengths.shape != log_probs.shape[:1]:
-        raise ShapeError("ctc", f"expected {log_probs.shape[0]} length(s), got {list(lengths.shape)}")
+        raise ShapeError("ctc", tr("expected {wanted} length(s), got {got}", wanted=log_probs.shape[0], got=list(lengths.shape)))
     if not 0 <= blank < log_probs.shape[2]:
-        raise UsageError("ctc", f"expected a blank in 0..{log_probs.shape[2] - 1}, got {blank!r}")
+        raise UsageError("ctc", tr("expected a blank in 0..{last}, got {got!r}", last=log_probs.shape[2] - 1, got=blank))
 
 
 def _check_state(state: Beam, log_probs: Tensor) -> None:
@@ -306,7 +310,7 @@ def _check_state(state: Beam, log_probs: Tensor) -> None:
     batch, width, longest = state.labels.shape
     num_symbols = log_probs.shape[2]
     if batch != log_probs.shape[0]:
-        raise ShapeError("ctc", f"expected the state of {log_probs.shape[0]} row(s), got one of {batch}")
+        raise ShapeError("ctc", tr("expected the state of {wanted} row(s), got one of {got}", wanted=log_probs.shape[0], got=batch))
     sizes = ((batch, width), (batch, width, 2), (batch, width, 2), (batch, width, 2, longest), (batch, width), (batch,), (batch,))
     fits = all(each.shape == size for each, size in zip(state[1:], sizes, strict=True))
     if (
@@ -314,9 +318,9 @@ def _check_state(state: Beam, log_probs: Tensor) -> None:
         or not torch.equal(state.labels >= 0, torch.arange(longest) < state.lengths[..., None])
         or bool((state.lengths > longest).any())
     ):
-        raise ShapeError("ctc", "expected a state that beam_search or settle gave back, got one with other sizes")
+        raise ShapeError("ctc", tr("expected a state that beam_search or settle gave back, got one with other sizes"))
     if bool((state.labels >= num_symbols).any()) or bool((state.previous >= num_symbols).any()):
-        raise ShapeError("ctc", f"expected a state of {num_symbols} symbols, got one with higher labels")
+        raise ShapeError("ctc", tr("expected a state of {num_symbols} symbols, got one with higher labels", num_symbols=num_symbols))
 
 
 def _compiled_search(module: ModuleType, log_probs: Tensor, lengths: Tensor | None, how: Search, state: Beam) -> Beam:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from convrnn.core.errors import UsageError
+from convrnn.core.language import tr
 from convrnn.kernels import compiled, cudnn, direct, loops, native, reference, scanned, session
 from convrnn.kernels.reference import Recurrence
 
@@ -41,7 +42,7 @@ def use(backend: Backend) -> Iterator[None]:
             has no operator for becomes a scan.
     """
     if backend not in _BACKENDS:
-        raise UsageError("kernels.use", f"expected 'fast', 'reference' or 'onnx', got {backend!r}")
+        raise UsageError("kernels.use", tr("expected 'fast', 'reference' or 'onnx', got {got!r}", got=backend))
     token = _backend.set(backend)
     try:
         yield
@@ -317,7 +318,9 @@ def _backward(ctx: Any, dy: Tensor | None, dfinal: Tensor | None, dsaved: Tensor
 
 
 def _no_second_derivative(ctx: Any, *gradients: Tensor | None) -> None:
-    raise UsageError("convrnn::recur", "the fast recurrences have no second derivative", "compute it inside kernels.use('reference')")
+    raise UsageError(
+        "convrnn::recur", tr("the fast recurrences have no second derivative"), tr("compute it inside kernels.use('reference')")
+    )
 
 
 _recur.register_autograd(_backward, setup_context=_keep_for_backward)

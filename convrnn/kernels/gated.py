@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, sigmoid
 
 from convrnn.core.errors import UsageError
+from convrnn.core.language import tr
 from convrnn.kernels import dispatch, native, scan_kernels
 from convrnn.kernels.scan import blockwise, blockwise_backward, linear_scan, only_valid
 
@@ -288,7 +289,9 @@ class _Direct(torch.autograd.Function):
 
 
 def _no_second_derivative(ctx: Any, *gradients: Tensor | None) -> None:
-    raise UsageError("convrnn::gated_scan", "the fast recurrences have no second derivative", "compute it inside kernels.use('reference')")
+    raise UsageError(
+        "convrnn::gated_scan", tr("the fast recurrences have no second derivative"), tr("compute it inside kernels.use('reference')")
+    )
 
 
 _gated_scan.register_autograd(_backward, setup_context=_keep_for_backward)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]  (without a stub)
 
 from convrnn.core.errors import JobError, UsageError
+from convrnn.core.language import tr
 
 _MODULE = "convrnn.kernels._native"
 _INTERFACE = 5
@@ -162,7 +163,9 @@ def _shift(z: Tensor, bits: int) -> Tensor:
 def _choice() -> str:
     choice = os.environ.get("CONVRNN_NATIVE", "auto")
     if choice not in ("auto", "require", "off"):
-        raise UsageError("CONVRNN_NATIVE", f"expected auto, require or off, got {choice!r}", "unset it or set it to one of these")
+        raise UsageError(
+            "CONVRNN_NATIVE", tr("expected auto, require or off, got {got!r}", got=choice), tr("unset it or set it to one of these")
+        )
     return choice
 
 
@@ -187,5 +190,9 @@ def compiled() -> ModuleType | None:
     if isinstance(loaded, ModuleType):
         return loaded
     if choice == "require":
-        raise JobError(_MODULE, f"required by CONVRNN_NATIVE but not loaded: {loaded}", "install a C++ compiler and reinstall convrnn")
+        raise JobError(
+            _MODULE,
+            tr("required by CONVRNN_NATIVE but not loaded: {loaded}", loaded=loaded),
+            tr("install a C++ compiler and reinstall convrnn"),
+        )
     return None

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch._higher_order_ops.scan import scan
 
 from convrnn.core.errors import UsageError
+from convrnn.core.language import tr
 from convrnn.kernels import dispatch, native, scan_kernels
 
 _ONE_BLOCK = 64
@@ -132,7 +133,9 @@ def _backward(ctx: Any, dh: Tensor, dfinal: Tensor) -> tuple[Any, ...]:
 
 
 def _no_second_derivative(ctx: Any, *gradients: Tensor | None) -> None:
-    raise UsageError("convrnn::linear_scan", "the fast recurrences have no second derivative", "compute it inside kernels.use('reference')")
+    raise UsageError(
+        "convrnn::linear_scan", tr("the fast recurrences have no second derivative"), tr("compute it inside kernels.use('reference')")
+    )
 
 
 _linear_scan.register_autograd(_backward, setup_context=_keep_for_backward)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from convrnn.core.errors import NotStreamable, SpecError
+from convrnn.core.language import tr
 from convrnn.core.seq import Count, Ids, Seq, Shape, State, tidy
 from convrnn.core.spec import register
 from convrnn.layers.attention import ContentKind, content_attention
@@ -53,7 +54,7 @@ class Attend(Spec):
     def check(self) -> None:
         """Only additive attention has a hidden layer."""
         if self.size is not None and self.kind != "additive":
-            raise SpecError("attend.size", f"belongs to kind='additive', got kind={self.kind!r}", "leave size out")
+            raise SpecError("attend.size", tr("belongs to kind='additive', got kind={got!r}", got=self.kind), tr("leave size out"))
 
     def module(self, in_shape: Shape | Ids) -> Layer:
         """See `Spec.module`."""
@@ -63,7 +64,7 @@ class Attend(Spec):
 class _Attend(Layer):
     """The state is `(query, memory)`: where each branch begins, and where it stands behind a whole row."""
 
-    remedy = "use GlobalPool('attention'), or a recurrent layer in place of the attention"
+    remedy = tr("use GlobalPool('attention'), or a recurrent layer in place of the attention")
 
     def __init__(self, spec: Attend, query: Layer, memory: Layer, in_shape: Shape | Ids) -> None:
         asks, asked = flat(query.out_shape), flat(memory.out_shape)
@@ -95,7 +96,7 @@ class _Attend(Layer):
     def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
         """See `Layer.forward`; only whole rows."""
         if last is not True:
-            raise NotStreamable(self.name, "cannot stream: every frame looks at the whole row", self.remedy)
+            raise NotStreamable(self.name, tr("cannot stream: every frame looks at the whole row"), self.remedy)
         before_query, before_memory = (None, None) if state is None else state
         query, after_query = self.query(x, before_query)
         memory, after_memory = self.memory(x, before_memory)

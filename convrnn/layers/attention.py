@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convrnn.core.errors import ShapeError, UsageError
+from convrnn.core.language import tr
 from convrnn.core.seq import Seq, frame_mask, tidy
 
 ContentKind = Literal["additive", "dot", "scaled_dot", "general"]
@@ -143,7 +144,11 @@ class Dot(Attention):
 
     def __init__(self, query: int, memory: int, scaled: bool) -> None:
         if query != memory:
-            raise ShapeError("", f"a query of {query} and a memory of {memory} channels have no dot product", "use kind='general'")
+            raise ShapeError(
+                "",
+                tr("a query of {query} and a memory of {memory} channels have no dot product", query=query, memory=memory),
+                tr("use kind='general'"),
+            )
         super().__init__()
         self.scale = memory**-0.5 if scaled else 1.0
 
@@ -203,7 +208,7 @@ class Location(Attention):
 
     def __init__(self, query: int, memory: int, size: int, filters: int = 10, kernel: int = 31, cumulative: bool = False) -> None:
         if kernel % 2 == 0:
-            raise UsageError("location.kernel", f"expected an odd number, got {kernel}", f"use {kernel + 1}")
+            raise UsageError("location.kernel", tr("expected an odd number, got {got}", got=kernel), tr("use {kernel}", kernel=kernel + 1))
         super().__init__()
         self.content = Additive(query, memory, size)
         self.filters = nn.Parameter(torch.empty(filters, 1, kernel))

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from convrnn.core.errors import InputError, NotStreamable, ShapeError
+from convrnn.core.language import tr
 from convrnn.core.seq import Count, Ids, Seq, Shape, State, tidy
 from convrnn.core.spec import Record
 
@@ -197,7 +198,7 @@ class Layer(nn.Module):
     def require_streams(self) -> None:
         """Raises `NotStreamable` for the innermost layer that does not stream."""
         if found := self.obstacle():
-            raise NotStreamable(found[0], "cannot stream: it needs the whole row", found[1].remedy)
+            raise NotStreamable(found[0], tr("cannot stream: it needs the whole row"), found[1].remedy)
 
     def checked(self, x: Seq) -> Seq:
         """`x`, its shape compared with `in_shape` and its lengths with its frames.
@@ -209,15 +210,21 @@ class Layer(nn.Module):
             if x.values.dim() != 2 or x.values.dtype.is_floating_point:
                 raise ShapeError(
                     self.name,
-                    f"expected integer ids [B, T], got {x.values.dtype} {list(x.values.shape)}",
-                    "give ids, or build for channels",
+                    tr("expected integer ids [B, T], got {dtype} {shape}", dtype=x.values.dtype, shape=list(x.values.shape)),
+                    tr("give ids, or build for channels"),
                 )
         elif x.values.shape[2:] != self.in_shape:
             expected = ", ".join(["B", "T", *map(str, self.in_shape)])
-            raise ShapeError(self.name, f"expected [{expected}], got {list(x.values.shape)}", f"build it for {tuple(x.values.shape[2:])}")
+            raise ShapeError(
+                self.name,
+                tr("expected [{expected}], got {got}", expected=expected, got=list(x.values.shape)),
+                tr("build it for {shape}", shape=tuple(x.values.shape[2:])),
+            )
         elif not x.values.dtype.is_floating_point:
             raise ShapeError(
-                self.name, f"expected floating-point values, got {x.values.dtype}", "convert with .float(), or put an Embedding first"
+                self.name,
+                tr("expected floating-point values, got {got}", got=x.values.dtype),
+                tr("convert with .float(), or put an Embedding first"),
             )
         if x.lengths is not None and not torch.compiler.is_compiling():
             _refuse_unfit_lengths(self.name, x.lengths, x.values)
@@ -231,14 +238,22 @@ def _refuse_unfit_lengths(where: str, lengths: Tensor, values: Tensor) -> None:
     """
     rows, frames = values.shape[:2]
     if lengths.shape != (rows,) or lengths.dtype != torch.int64:
-        raise ShapeError(where, f"expected lengths int64 [{rows}], got {lengths.dtype} {list(lengths.shape)}", "give one number a row")
+        raise ShapeError(
+            where,
+            tr("expected lengths int64 [{rows}], got {dtype} {shape}", rows=rows, dtype=lengths.dtype, shape=list(lengths.shape)),
+            tr("give one number a row"),
+        )
     if lengths.device.type != "cpu" or not rows:
         return
     low, high = (int(bound) for bound in lengths.aminmax())
     if low < 0 or high > frames:
         wrong = low if low < 0 else high
         row = lengths.tolist().index(wrong)
-        raise ShapeError(where, f"expected lengths in 0..{frames}, got {wrong} for row {row}", "a length counts the frames of its row")
+        raise ShapeError(
+            where,
+            tr("expected lengths in 0..{frames}, got {got} for row {row}", frames=frames, got=wrong, row=row),
+            tr("a length counts the frames of its row"),
+        )
 
 
 def channels_of(in_shape: Shape | Ids) -> int:
@@ -249,7 +264,7 @@ def channels_of(in_shape: Shape | Ids) -> int:
 def dense(in_shape: Shape | Ids) -> Shape:
     """A shape with channels; raises `ShapeError` for symbols."""
     if isinstance(in_shape, Ids):
-        raise ShapeError("", f"expected channels, got ids of {in_shape.size} symbols", "put an Embedding first")
+        raise ShapeError("", tr("expected channels, got ids of {size} symbols", size=in_shape.size), tr("put an Embedding first"))
     return in_shape
 
 
@@ -257,7 +272,7 @@ def flat(in_shape: Shape | Ids) -> int:
     """Channels of a shape without space; raises `ShapeError`."""
     shape = dense(in_shape)
     if len(shape) != 1:
-        raise ShapeError("", f"expected frames without space, got {shape}", "put a Fold first")
+        raise ShapeError("", tr("expected frames without space, got {got}", got=shape), tr("put a Fold first"))
     return shape[0]
 
 

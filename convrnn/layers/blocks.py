@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from convrnn.core.errors import ShapeError, SpecError
+from convrnn.core.language import tr
 from convrnn.core.seq import Ids, Seq, Shape, tidy
 from convrnn.core.spec import register
 from convrnn.layers.base import Layer, Spec, dense
@@ -77,7 +78,7 @@ class DenseBlock(Spec):
     def check(self) -> None:
         """At least one body."""
         if not self.bodies:
-            raise SpecError("dense_block.bodies", "expected at least one, got none", "give DenseBlock(Conv(8))")
+            raise SpecError("dense_block.bodies", tr("expected at least one, got none"), tr("give DenseBlock(Conv(8))"))
 
     def module(self, in_shape: Shape | Ids) -> Layer:
         """See `Spec.module`."""
@@ -151,7 +152,11 @@ class FiLM(Spec):
         """See `Spec.module`."""
         by, body = build_at("by", self.by, in_shape), build_at("body", self.body, in_shape)
         if by.out_shape[:-1] not in ((), body.out_shape[:-1]):
-            raise ShapeError("by", f"gives frames of {by.out_shape}, the body gives {body.out_shape}", "put a Fold behind it")
+            raise ShapeError(
+                "by",
+                tr("gives frames of {mine}, the body gives {body}", mine=by.out_shape, body=body.out_shape),
+                tr("put a Fold behind it"),
+            )
         return _FiLM(by, body, in_shape)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from convrnn.core import hold
 from convrnn.core.errors import NotStreamable, ShapeError
+from convrnn.core.language import tr
 from convrnn.core.seq import Count, Ids, Seq, Shape, State, tidy
 from convrnn.core.spec import register
 from convrnn.layers.base import Last, Layer, Out, Spec
@@ -57,8 +58,8 @@ class BothWays(Spec):
             n = int(different[0, 0])
             raise ShapeError(
                 "",
-                f"the body gives {int(forth.frames(n))} frame(s) for {n}: its two directions would not meet",
-                "put strides and pooling before or behind it",
+                tr("the body gives {frames} frame(s) for {n}: its two directions would not meet", frames=int(forth.frames(n)), n=n),
+                tr("put strides and pooling before or behind it"),
             )
         return _BothWays(forth, back, self.merge, in_shape)
 
@@ -66,7 +67,7 @@ class BothWays(Spec):
 class _BothWays(Layer):
     """The state is `(forth, back)`: where each body begins, and where it stands behind a whole row."""
 
-    remedy = "use its body alone, causal, or with lookahead (Conv(ahead=n))"
+    remedy = tr("use its body alone, causal, or with lookahead (Conv(ahead=n))")
 
     def __init__(self, forth: Layer, back: Layer, merge: Merge, in_shape: Shape | Ids) -> None:
         *space, width = forth.out_shape
@@ -94,7 +95,7 @@ class _BothWays(Layer):
     def forward(self, x: Seq, state: State = None, last: Last = True) -> Out:
         """See `Layer.forward`; only whole rows."""
         if last is not True:
-            raise NotStreamable(self.name, "cannot stream: the backward direction needs the whole row", self.remedy)
+            raise NotStreamable(self.name, tr("cannot stream: the backward direction needs the whole row"), self.remedy)
         x = tidy(self.checked(x))
         (f, b), after = self._directions(x, (None, None) if state is None else (state[0], state[1]))
         return Out(Seq(self.joint(torch.cat([f, b], -1)), x.lengths, self.joint.gate is None), after)

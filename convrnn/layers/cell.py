@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convrnn.core.errors import InputError, SpecError
+from convrnn.core.language import tr
 from convrnn.core.seq import Ids, Seq, Shape, State, tidy
 from convrnn.core.spec import fields_for_subclasses
 from convrnn.layers.base import Last, Layer, Out, Spec, flat
@@ -42,18 +43,26 @@ class Cell(Stepwise):
         super().check()
         where = f"{self.name}.into"
         if (self.gates is None) != (not self.into):
-            raise SpecError(where, "names the gates that `gates` computes: give both or none", f"gates: {', '.join(self.symbols)}")
+            raise SpecError(
+                where, tr("names the gates that `gates` computes: give both or none"), tr("gates: {names}", names=", ".join(self.symbols))
+            )
         if self.gates is None:
             return
         unknown = [symbol for symbol in self.into if symbol not in self.symbols]
         if unknown or len(set(self.into)) != len(self.into):
-            raise SpecError(where, f"expected some of {', '.join(self.symbols)}, each once, got {', '.join(self.into)}")
+            raise SpecError(
+                where, tr("expected some of {names}, each once, got {got}", names=", ".join(self.symbols), got=", ".join(self.into))
+            )
         if len(self.into) == len(self.symbols):
-            raise SpecError(where, "names every gate: x itself would not be read", "put the net before the layer, in a Serial")
+            raise SpecError(where, tr("names every gate: x itself would not be read"), tr("put the net before the layer, in a Serial"))
         if self.layers > 1:
-            raise SpecError(f"{self.name}.gates", f"belongs to one layer, got layers={self.layers}", "stack layers of one in a Serial")
+            raise SpecError(
+                f"{self.name}.gates",
+                tr("belongs to one layer, got layers={got}", got=self.layers),
+                tr("stack layers of one in a Serial"),
+            )
         if self.bidirectional:
-            raise SpecError(f"{self.name}.gates", "reads in one direction, got bidirectional=True", "put the layer into BothWays")
+            raise SpecError(f"{self.name}.gates", tr("reads in one direction, got bidirectional=True"), tr("put the layer into BothWays"))
 
     @property
     def normalised(self) -> bool:

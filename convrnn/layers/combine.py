@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convrnn.core.errors import InputError, ShapeError, SpecError
+from convrnn.core.language import tr
 from convrnn.core.seq import Count, Ids, Seq, Shape, State, tidy
 from convrnn.core.spec import register
 from convrnn.layers.base import Last, Layer, Out, Reach, Spec, dense, facts_of, reads_through
@@ -150,7 +151,7 @@ class Parallel(Spec):
     def check(self) -> None:
         """At least two branches."""
         if len(self.branches) < 2:
-            raise SpecError("parallel.branches", f"expected at least two, got {len(self.branches)}")
+            raise SpecError("parallel.branches", tr("expected at least two, got {got}", got=len(self.branches)))
 
     def module(self, in_shape: Shape | Ids) -> Layer:
         """See `Spec.module`."""
@@ -184,7 +185,9 @@ def around(body: Spec, in_shape: Shape | Ids) -> tuple[Layer, Layer]:
     built = body.build(in_shape)
     if built.out_shape != in_shape:
         raise ShapeError(
-            "", f"the body gives {built.out_shape}, the input is {in_shape}", f"end the body with {dense(in_shape)[-1]} features"
+            "",
+            tr("the body gives {out_shape}, the input is {in_shape}", out_shape=built.out_shape, in_shape=in_shape),
+            tr("end the body with {dense} features", dense=dense(in_shape)[-1]),
         )
     return Serial().build(in_shape), built
 
@@ -233,5 +236,7 @@ class _Parallel(Joined):
 def _compare_shapes(place: str, mine: Shape, theirs: Shape, merge: Merge) -> None:
     if mine[:-1] != theirs[:-1] or (merge != "concat" and mine != theirs):
         raise ShapeError(
-            place, f"gives frames of {mine}, the first branch gives {theirs}", "make them equal, or merge='concat' where only widths differ"
+            place,
+            tr("gives frames of {mine}, the first branch gives {theirs}", mine=mine, theirs=theirs),
+            tr("make them equal, or merge='concat' where only widths differ"),
         )

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from convrnn.core.errors import ShapeError, SpecError
+from convrnn.core.language import tr
 from convrnn.core.seq import Ids, Seq, Shape, at_hand
 from convrnn.core.spec import register
 from convrnn.kernels import windows
@@ -75,13 +76,19 @@ class Conv(Spec):
     def check(self) -> None:
         """Groups divide features; a separable convolution has its own groups; only causal padding can look ahead, within its window."""
         if self.features % self.groups:
-            raise SpecError("conv.groups", f"expected a divisor of features={self.features}, got {self.groups}")
+            raise SpecError(
+                "conv.groups", tr("expected a divisor of features={features}, got {got}", features=self.features, got=self.groups)
+            )
         if self.separable and self.groups != 1:
-            raise SpecError("conv.groups", f"expected 1 with separable=True, got {self.groups}", "leave groups out")
+            raise SpecError("conv.groups", tr("expected 1 with separable=True, got {got}", got=self.groups), tr("leave groups out"))
         if self.ahead and self.padding != "causal":
-            raise SpecError("conv.ahead", f"belongs to padding='causal', got padding={self.padding!r}", "leave ahead out")
+            raise SpecError("conv.ahead", tr("belongs to padding='causal', got padding={got!r}", got=self.padding), tr("leave ahead out"))
         if self.ahead > self._reach():
-            raise SpecError("conv.ahead", f"expected at most (kernel - 1) dilation = {self._reach()}, got {self.ahead}", "widen the kernel")
+            raise SpecError(
+                "conv.ahead",
+                tr("expected at most (kernel - 1) dilation = {most}, got {got}", most=self._reach(), got=self.ahead),
+                tr("widen the kernel"),
+            )
 
     def _reach(self) -> int:
         """Frames of a window in time beside the first."""
@@ -98,7 +105,10 @@ def sizes(value: int | tuple[int, ...], dimensions: int, what: str) -> tuple[int
     if isinstance(value, int):
         return (value,) * dimensions
     if len(value) != dimensions:
-        raise ShapeError("", f"expected {dimensions} number(s) for {what} (time, then space), got {value}")
+        raise ShapeError(
+            "",
+            tr("expected {wanted} number(s) for {what} (time, then space), got {got}", wanted=dimensions, what=what, got=value),
+        )
     return value
 
 
@@ -106,9 +116,9 @@ class _Conv(Windowed):
     def __init__(self, spec: Conv, in_shape: Shape) -> None:
         *space, channels = in_shape
         if len(space) > 2:
-            raise ShapeError("", f"expected at most 2 space dimensions, got {len(space)}", "put a Fold first")
+            raise ShapeError("", tr("expected at most 2 space dimensions, got {got}", got=len(space)), tr("put a Fold first"))
         if channels % spec.groups:
-            raise ShapeError("", f"expected groups={spec.groups} to divide {channels} input channels")
+            raise ShapeError("", tr("expected groups={groups} to divide {channels} input channels", groups=spec.groups, channels=channels))
         dims = len(space) + 1
         kernel, stride, dilation = (
             sizes(v, dims, n) for v, n in ((spec.kernel, "kernel"), (spec.stride, "stride"), (spec.dilation, "dilation"))
@@ -119,7 +129,9 @@ class _Conv(Windowed):
         out_space = tuple((n - e) // s + 1 if whole else -(-n // s) for n, e, s in zip(space, spans[1:], stride[1:], strict=True))
         if any(n < 1 for n in out_space):
             raise ShapeError(
-                "", f"kernel {kernel} with padding 'valid' does not fit into space {tuple(space)}", "use a smaller kernel or padding 'same'"
+                "",
+                tr("kernel {kernel} with padding 'valid' does not fit into space {space}", kernel=kernel, space=tuple(space)),
+                tr("use a smaller kernel or padding 'same'"),
             )
         super().__init__(in_shape, (*out_space, spec.features), spans[0], stride[0], left, not whole)
         self.conv_stride, self.dilation = stride, dilation

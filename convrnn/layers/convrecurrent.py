@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from convrnn.core.errors import ShapeError
+from convrnn.core.language import tr
 from convrnn.core.seq import Ids, Seq, Shape
 from convrnn.core.spec import fields_for_subclasses, register
 from convrnn.layers.base import Layer, dense
@@ -57,9 +58,11 @@ class ConvCell(Stepwise):
         """See `Spec.module`."""
         *space, _ = shape = dense(in_shape)
         if not space:
-            raise ShapeError("", f"expected frames with space, got {shape}", f"use {self.name.removeprefix('conv_')}")
+            raise ShapeError(
+                "", tr("expected frames with space, got {got}", got=shape), tr("use {name}", name=self.name.removeprefix("conv_"))
+            )
         if len(space) > 2:
-            raise ShapeError("", f"expected at most 2 space dimensions, got {len(space)}", "put a Fold first")
+            raise ShapeError("", tr("expected at most 2 space dimensions, got {got}", got=len(space)), tr("put a Fold first"))
         return StackedLayer(self, shape, lambda channels, reverse: _ConvDirection(self, channels, tuple(space), reverse))
 
     def _window(self, name: Literal["kernel", "recurrent_kernel"], dimensions: int) -> tuple[int, ...]:
@@ -68,7 +71,15 @@ class ConvCell(Stepwise):
         if isinstance(value, int):
             return (value,) * dimensions
         if len(value) != dimensions:
-            raise ShapeError("", f"expected {dimensions} number(s) for {name}, one a dimension of space, got {value}")
+            raise ShapeError(
+                "",
+                tr(
+                    "expected {wanted} number(s) for {name}, one a dimension of space, got {got}",
+                    wanted=dimensions,
+                    name=name,
+                    got=value,
+                ),
+            )
         return value
 
 

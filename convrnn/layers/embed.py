@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convrnn.core.errors import ShapeError
+from convrnn.core.language import tr
 from convrnn.core.seq import Ids, Seq, Shape, State, tidy
 from convrnn.core.spec import register
 from convrnn.layers.base import Last, Layer, Out, Spec
@@ -35,7 +36,11 @@ class Embedding(Spec):
     def module(self, in_shape: Shape | Ids) -> Layer:
         """See `Spec.module`."""
         if not isinstance(in_shape, Ids):
-            raise ShapeError("", f"expected ids of symbols, got channels {in_shape}", "build for cr.Ids(n), or leave the Embedding out")
+            raise ShapeError(
+                "",
+                tr("expected ids of symbols, got channels {got}", got=in_shape),
+                tr("build for cr.Ids(n), or leave the Embedding out"),
+            )
         return _Embedding(self, in_shape)
 
 
@@ -60,5 +65,7 @@ class _Embedding(Layer):
         if int(low) < 0 or int(high) >= self.symbols:
             foreign = int(low) if int(low) < 0 else int(high)
             raise ShapeError(
-                self.name, f"expected ids in 0..{self.symbols - 1}, got {foreign}", "encode with the vocabulary the model was built for"
+                self.name,
+                tr("expected ids in 0..{symbols}, got {got}", symbols=self.symbols - 1, got=foreign),
+                tr("encode with the vocabulary the model was built for"),
             )

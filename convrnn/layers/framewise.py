@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from convrnn.core import hold
 from convrnn.core.errors import ShapeError
+from convrnn.core.language import tr
 from convrnn.core.seq import Count, Ids, Seq, Shape, State, row_lengths, tidy
 from convrnn.core.spec import register
 from convrnn.layers.base import Framewise, Last, Layer, Out, Spec, channels_of, dense, is_last
@@ -208,6 +209,6 @@ class _Flatten(Layer):
             row = int(wrong.nonzero()[0, 0])
             raise ShapeError(
                 self.name,
-                f"expected rows of {self.size} frames, row {row} has {int(total[row])}",
-                f"put Pool(windows={self.size}) before it",
+                tr("expected rows of {size} frames, row {row} has {total}", size=self.size, row=row, total=int(total[row])),
+                tr("put Pool(windows={size}) before it", size=self.size),
             )

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from convrnn.core.errors import ShapeError, SpecError
+from convrnn.core.language import tr
 from convrnn.core.seq import Ids, Seq, Shape, tidy
 from convrnn.core.spec import register
 from convrnn.layers.base import Framewise, Layer, Spec, dense
@@ -54,7 +55,11 @@ class GLU(Spec):
         """See `Spec.module`."""
         shape = dense(in_shape)
         if shape[-1] % 2:
-            raise ShapeError("", f"expected an even number of channels, got {shape[-1]}", "give the layer before it twice the features")
+            raise ShapeError(
+                "",
+                tr("expected an even number of channels, got {got}", got=shape[-1]),
+                tr("give the layer before it twice the features"),
+            )
         return _GLU(self.kind, shape)
 
 
@@ -94,13 +99,15 @@ class Channels(Spec):
     def check(self) -> None:
         """At least one channel."""
         if self.stop <= self.start:
-            raise SpecError("channels.stop", f"expected more than start={self.start}, got {self.stop}")
+            raise SpecError("channels.stop", tr("expected more than start={start}, got {got}", start=self.start, got=self.stop))
 
     def module(self, in_shape: Shape | Ids) -> Layer:
         """See `Spec.module`."""
         shape = dense(in_shape)
         if self.stop > shape[-1]:
-            raise ShapeError("", f"expected stop to be at most the {shape[-1]} input channels, got {self.stop}")
+            raise ShapeError(
+                "", tr("expected stop to be at most the {channels} input channels, got {got}", channels=shape[-1], got=self.stop)
+            )
         return _Channels(self, shape)
 
 

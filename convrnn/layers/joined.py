@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from convrnn.core import hold
 from convrnn.core.errors import ShapeError
+from convrnn.core.language import tr
 from convrnn.core.seq import Count, Ids, Seq, Shape, State, row_lengths, tidy
 from convrnn.layers.base import Last, Layer, Out, Reach, is_last
 
@@ -42,7 +43,9 @@ class Joined(Layer):
         for place, layer in branches[1:]:
             if layer.ratio != layers[0].ratio:
                 raise ShapeError(
-                    place, f"gives {layer.ratio} frame(s) an input frame, the first branch {layers[0].ratio}", "use the same strides"
+                    place,
+                    tr("gives {ratio} frame(s) an input frame, the first branch {first}", ratio=layer.ratio, first=layers[0].ratio),
+                    tr("use the same strides"),
                 )
         self.ratio, self.streams = layers[0].ratio, all(layer.streams for layer in layers)
         self.past = largest([layer.past for layer in layers])
@@ -111,8 +114,14 @@ class Joined(Layer):
                 n = int(different[0, 0])
                 raise ShapeError(
                     place,
-                    f"gives {int(total[n])} frame(s) for {n}, {self.places[0]!r} gives {int(totals[0][n])}",
-                    "use the same strides and padding",
+                    tr(
+                        "gives {total} frame(s) for {n}, {places!r} gives {totals}",
+                        total=int(total[n]),
+                        n=n,
+                        places=self.places[0],
+                        totals=int(totals[0][n]),
+                    ),
+                    tr("use the same strides and padding"),
                 )
         if not self.streams:
             return [0] * len(layers)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from convrnn.core.errors import ShapeError
 from convrnn.core.hold import take
+from convrnn.core.language import tr
 from convrnn.core.seq import Count, Ids, Seq, Shape, State, expand_mask, frame_mask, row_lengths, tidy
 from convrnn.core.spec import register
 from convrnn.layers.base import Framewise, Last, Layer, Out, Spec, dense
@@ -47,7 +48,7 @@ class GroupNorm(Spec):
         """See `Spec.module`."""
         shape = dense(in_shape)
         if shape[-1] % self.groups:
-            raise ShapeError("", f"expected groups={self.groups} to divide {shape[-1]} input channels")
+            raise ShapeError("", tr("expected groups={groups} to divide {channels} input channels", groups=self.groups, channels=shape[-1]))
         return _group_norm(self.groups, self.over, self.epsilon, shape)
 
 
@@ -75,12 +76,12 @@ class InstanceNorm(Spec):
 
 def _group_norm(groups: int, over: Over, epsilon: float, in_shape: Shape) -> Layer:
     if over == "frame" and prod(in_shape) == groups:
-        raise ShapeError("", "over='frame' has one number in each group, which is its own mean", "use over='row', or LayerNorm")
+        raise ShapeError("", tr("over='frame' has one number in each group, which is its own mean"), tr("use over='row', or LayerNorm"))
     return (_RowNorm if over == "row" else _FrameNorm)(groups, epsilon, in_shape)
 
 
 class _RowNorm(Layer):
-    remedy = "use over='frame', LayerNorm or CumulativeNorm"
+    remedy = tr("use over='frame', LayerNorm or CumulativeNorm")
 
     def __init__(self, groups: int, epsilon: float, in_shape: Shape) -> None:
         super().__init__(in_shape, in_shape)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convrnn.core.errors import ShapeError, SpecError
+from convrnn.core.language import tr
 from convrnn.core.seq import Count, Ids, Seq, Shape, State, expand_mask, frame_mask, row_lengths, tidy
 from convrnn.core.spec import register
 from convrnn.kernels import windows
@@ -66,11 +67,11 @@ class Pool(Spec):
     def check(self) -> None:
         """A size or a number of windows, not both; a power for `lp` alone."""
         if (self.window is None) == (self.windows is None):
-            raise SpecError("pool", "expected one of window and windows", "give Pool(2) or Pool(windows=4)")
+            raise SpecError("pool", tr("expected one of window and windows"), tr("give Pool(2) or Pool(windows=4)"))
         if self.windows is not None and (self.stride is not None or self.partial != "keep"):
-            raise SpecError("pool", "windows=n fixes the windows of each row", "leave stride and partial out")
+            raise SpecError("pool", tr("windows=n fixes the windows of each row"), tr("leave stride and partial out"))
         if self.p is not None and self.kind != "lp":
-            raise SpecError("pool.p", f"belongs to kind='lp', got kind={self.kind!r}", "leave p out")
+            raise SpecError("pool.p", tr("belongs to kind='lp', got kind={got!r}", got=self.kind), tr("leave p out"))
 
     def module(self, in_shape: Shape | Ids) -> Layer:
         """See `Spec.module`."""
@@ -84,13 +85,17 @@ class _Pool(Windowed):
     def __init__(self, spec: Pool, window: int | tuple[int, ...], in_shape: Shape) -> None:
         *space, channels = in_shape
         if len(space) > 2:
-            raise ShapeError("", f"expected at most 2 space dimensions, got {len(space)}", "put a Fold first")
+            raise ShapeError("", tr("expected at most 2 space dimensions, got {got}", got=len(space)), tr("put a Fold first"))
         self_window = sizes(window, len(space) + 1, "window")
         stride = self_window if spec.stride is None else sizes(spec.stride, len(space) + 1, "stride")
         keep = spec.partial == "keep"
         out_space = tuple(-(-n // s) if keep else (n - w) // s + 1 for n, w, s in zip(space, self_window[1:], stride[1:], strict=True))
         if any(n < 1 for n in out_space):
-            raise ShapeError("", f"window {self_window} does not fit into space {tuple(space)}", "use a smaller window or partial='keep'")
+            raise ShapeError(
+                "",
+                tr("window {self_window} does not fit into space {space}", self_window=self_window, space=tuple(space)),
+                tr("use a smaller window or partial='keep'"),
+            )
         super().__init__(in_shape, (*out_space, channels), self_window[0], stride[0], 0, keep)
         self.window, self.pool_stride, self.kind, self.power = self_window, stride, spec.kind, spec.p or 2.0
         self.fill = float("-inf") if spec.kind == "max" else 0.0
@@ -170,7 +175,7 @@ def _pooled(x: Tensor, window: tuple[int, ...], stride: tuple[int, ...], maximum
 
 
 class _AdaptivePool(Layer):
-    remedy = "use Pool(window) with a fixed window"
+    remedy = tr("use Pool(window) with a fixed window")
 
     def __init__(self, spec: Pool, windows: int, in_shape: Shape) -> None:
         super().__init__(in_shape, in_shape)

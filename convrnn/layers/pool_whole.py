@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from convrnn.core.errors import ShapeError, SpecError
 from convrnn.core.hold import ENDED, refuse_ended, take
+from convrnn.core.language import tr
 from convrnn.core.seq import Count, Ids, Seq, Shape, State, expand_mask, frame_mask, row_lengths, tidy
 from convrnn.core.spec import register
 from convrnn.kernels import windows
@@ -63,9 +64,9 @@ class GlobalPool(Spec):
     def check(self) -> None:
         """Only attention has a size, only `lp` a power."""
         if self.size is not None and not self.kind.startswith("attention"):
-            raise SpecError("global_pool.size", f"belongs to kind='attention', got kind={self.kind!r}", "leave size out")
+            raise SpecError("global_pool.size", tr("belongs to kind='attention', got kind={got!r}", got=self.kind), tr("leave size out"))
         if self.p is not None and self.kind != "lp":
-            raise SpecError("global_pool.p", f"belongs to kind='lp', got kind={self.kind!r}", "leave p out")
+            raise SpecError("global_pool.p", tr("belongs to kind='lp', got kind={got!r}", got=self.kind), tr("leave p out"))
 
     def module(self, in_shape: Shape | Ids) -> Layer:
         """See `Spec.module`."""
@@ -285,7 +286,7 @@ class _Attended(_GlobalPool):
 
     def __init__(self, in_shape: Shape, out_shape: Shape, size: int | None) -> None:
         if len(in_shape) != 1:
-            raise ShapeError("", f"attention pooling expects frames without space, got {in_shape}", "put a Fold first")
+            raise ShapeError("", tr("attention pooling expects frames without space, got {got}", got=in_shape), tr("put a Fold first"))
         super().__init__(in_shape, out_shape)
         size = in_shape[-1] if size is None else size
         self.hidden, self.score = nn.Linear(in_shape[-1], size), nn.Linear(size, 1, bias=False)

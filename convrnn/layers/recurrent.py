@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from convrnn.core.errors import SpecError
+from convrnn.core.language import tr
 from convrnn.core.seq import Shape
 from convrnn.core.spec import fields_for_subclasses, register
 from convrnn.layers.cell import Cell
@@ -163,7 +164,7 @@ class LiGRU(MatrixCell):
         """No gates from elsewhere: the batch norm belongs to the product with x."""
         super().check()
         if self.gates is not None:
-            raise SpecError("ligru.gates", "has no place beside the batch norm of the gates", "use GRU or LSTM")
+            raise SpecError("ligru.gates", tr("has no place beside the batch norm of the gates"), tr("use GRU or LSTM"))
 
 
 @register("ind_rnn")

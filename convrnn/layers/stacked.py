@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from convrnn.core.errors import NotStreamable, SpecError
+from convrnn.core.language import tr
 from convrnn.core.seq import Count, Seq, Shape, State, tidy
 from convrnn.core.spec import fields_for_subclasses
 from convrnn.kernels import dispatch
@@ -28,7 +29,7 @@ Named = dict[str, Tensor]
 """The values of every frame by the symbols of the paper, `[B, T, *space, ...]`; the output is `h`."""
 
 
-_BETWEEN = "acts between stacked layers, got layers=1"
+_BETWEEN = tr("acts between stacked layers, got layers=1")
 
 
 @fields_for_subclasses
@@ -63,11 +64,13 @@ class Stacked(Spec):
     def check(self) -> None:
         """Options that would be ignored are refused."""
         if self.merge != "concat" and not self.bidirectional:
-            raise SpecError(f"{self.name}.merge", f"joins two directions, got {self.merge!r} with one", "set bidirectional=True")
+            raise SpecError(
+                f"{self.name}.merge", tr("joins two directions, got {got!r} with one", got=self.merge), tr("set bidirectional=True")
+            )
         if self.layers == 1 and self.dropout:
-            raise SpecError(f"{self.name}.dropout", _BETWEEN, "put Dropout behind the layer, or set layers=2")
+            raise SpecError(f"{self.name}.dropout", _BETWEEN, tr("put Dropout behind the layer, or set layers=2"))
         if self.layers == 1 and self.residual_layers:
-            raise SpecError(f"{self.name}.residual_layers", _BETWEEN, "use Residual, or set layers=2")
+            raise SpecError(f"{self.name}.residual_layers", _BETWEEN, tr("use Residual, or set layers=2"))
 
 
 Beside = tuple[Tensor, tuple[Any, ...], tuple[Any, ...]]
@@ -135,7 +138,7 @@ class Joint(nn.Module):
 class StackedLayer(Layer):
     """The state is `(cells, dropouts)`: for each layer its state in each direction, and the states of the dropouts between."""
 
-    remedy = "use bidirectional=False"
+    remedy = tr("use bidirectional=False")
 
     def __init__(self, spec: Stacked, in_shape: Shape, make: Callable[[int, bool], Direction]) -> None:
         """`make(channels, reverse)` gives one layer in one direction; space stays as it is."""
@@ -181,7 +184,7 @@ class StackedLayer(Layer):
         """The answer, and the values of all directions in the order of the state."""
         x = self.checked(x)
         if self.spec.bidirectional and last is not True:
-            raise NotStreamable(self.name, "cannot stream: the backward direction needs the whole row", self.remedy)
+            raise NotStreamable(self.name, tr("cannot stream: the backward direction needs the whole row"), self.remedy)
         cells, drops = state if state is not None else self.initial_state(x.values.shape[0], x.values)
         new_cells: list[tuple[Any, ...]] = []
         new_drops: list[State] = []

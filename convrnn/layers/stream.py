@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from convrnn.core.errors import ShapeError, StateEnded
+from convrnn.core.language import tr
 from convrnn.core.seq import Ids, Seq, State, row_lengths
 from convrnn.kernels import dispatch, session
 from convrnn.layers.base import Last, Layer
@@ -118,7 +119,11 @@ class Stream:
             StateEnded: frames for a row that has ended.
         """
         if values.shape[0] != self.batch:
-            raise ShapeError("stream", f"expected {self.batch} row(s), got {values.shape[0]}", "open it with stream(batch=n)")
+            raise ShapeError(
+                "stream",
+                tr("expected {wanted} row(s), got {got}", wanted=self.batch, got=values.shape[0]),
+                tr("open it with stream(batch=n)"),
+            )
         # Full chunks of rows that all go on, as a live stream sends them, need no look at the numbers.
         if lengths is not None or True in self.ended.tolist():
             self._refuse_unfit(values.shape[1], lengths)
@@ -172,10 +177,12 @@ class Stream:
         """
         self._require(row)
         if where is not None and where.ended.shape != (1,):
-            raise ShapeError("stream", f"expected where one row stood, got {len(where.ended)} rows", "take it with leave(row)")
+            raise ShapeError(
+                "stream", tr("expected where one row stood, got {got} rows", got=len(where.ended)), tr("take it with leave(row)")
+            )
         new, old = self._initial(1) if where is None or where.state is None else where.state, self._begun()
         if [leaf.shape[1:] for leaf in _leaves(new)] != [leaf.shape[1:] for leaf in _leaves(old)]:
-            raise ShapeError("stream", "this row left a stream of another layer", "join it to a stream of that one")
+            raise ShapeError("stream", tr("this row left a stream of another layer"), tr("join it to a stream of that one"))
         chosen = torch.arange(self.batch) == row
         self.state = merge_states(chosen, new, old)
         self.ended = torch.where(chosen, torch.zeros_like(chosen) if where is None else where.ended, self.ended)
@@ -228,16 +235,23 @@ class Stream:
         """Raises `ShapeError` for lengths outside 0..frames and `StateEnded` for frames of a row that has ended."""
         counts = torch.full((self.batch,), frames) if lengths is None else lengths.cpu()
         if counts.shape != (self.batch,) or bool((counts < 0).any()) or bool((counts > frames).any()):
-            raise ShapeError("stream", f"expected {self.batch} length(s) in 0..{frames}, got {counts.tolist()}")
+            raise ShapeError(
+                "stream",
+                tr("expected {wanted} length(s) in 0..{frames}, got {got}", wanted=self.batch, frames=frames, got=counts.tolist()),
+            )
         late = self.ended & (counts > 0)
         if bool(late.any()):
             row = int(late.nonzero()[0, 0])
-            remedy = f"begin another in its place with join({row})"
-            raise StateEnded("stream", f"row {row} has ended and was given {int(counts[row])} more frame(s)", remedy)
+            remedy = tr("begin another in its place with join({row})", row=row)
+            raise StateEnded(
+                "stream", tr("row {row} has ended and was given {count} more frame(s)", row=row, count=int(counts[row])), remedy
+            )
 
     def _require(self, row: int) -> None:
         if not 0 <= row < self.batch:
-            raise ShapeError("stream", f"expected a row in 0..{self.batch - 1}, got {row}", "open it with stream(batch=n)")
+            raise ShapeError(
+                "stream", tr("expected a row in 0..{batch}, got {got}", batch=self.batch - 1, got=row), tr("open it with stream(batch=n)")
+            )
 
 
 def map_state(function: Callable[[Tensor], Tensor], state: State) -> State:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from convrnn.core.columns import width
 from convrnn.core.errors import UsageError
+from convrnn.core.language import tr
 from convrnn.core.seq import Seq
 from convrnn.layers.base import Layer, Out
 from convrnn.layers.stream import Inferring
@@ -68,7 +69,7 @@ class Seen(Mapping[str, Tensor]):
         if symbol == OUTPUT:
             return self.y.values
         if symbol not in self.inner:
-            raise NotSeen(self.place, f"has no value {symbol!r}", f"it has {', '.join(self)}")
+            raise NotSeen(self.place, tr("has no value {symbol!r}", symbol=symbol), tr("it has {names}", names=", ".join(self)))
         return self.inner[symbol]
 
     def __iter__(self) -> Iterator[str]:
@@ -115,7 +116,7 @@ class Seen(Mapping[str, Tensor]):
             UsageError: a row, frame or unit that there is not.
         """
         if not 0 <= row < self.y.values.shape[0]:
-            raise UsageError("row", f"expected 0..{self.y.values.shape[0] - 1}, got {row}", "count from 0")
+            raise UsageError("row", tr("expected 0..{last}, got {got}", last=self.y.values.shape[0] - 1, got=row), tr("count from 0"))
         symbols, blocks = self.shown(), list[str]()
         _refuse_beyond("frames", frames, max(self.lengths(symbol)[row] for symbol in symbols))
         _refuse_beyond("units", units, max(self[symbol].shape[2:].numel() for symbol in symbols))
@@ -175,7 +176,7 @@ class Trace(Mapping[str, Seen]):
             return self._seen[place]
         found = [each for key, each in self._seen.items() if key == f"{place}.{each.name}"]
         if not found:
-            raise NotSeen("trace", f"no layer stands at {place!r}", f"there are {', '.join(self._seen)}")
+            raise NotSeen("trace", tr("no layer stands at {layer!r}", layer=place), tr("there are {names}", names=", ".join(self._seen)))
         return found[0]
 
     def __iter__(self) -> Iterator[str]:
@@ -241,7 +242,11 @@ def _seen(path: str, layer: Layer, rate: Fraction, number: int, fed: Seq, given:
 def _refuse_beyond(what: str, numbers: Sequence[int] | None, count: int) -> None:
     wrong = [number for number in numbers or () if not 0 <= number < count]
     if wrong:
-        raise UsageError(what, f"expected 0..{count - 1}, got {wrong[0]}" if count else f"there are none, got {wrong[0]}", "count from 0")
+        raise UsageError(
+            what,
+            tr("expected 0..{last}, got {got}", last=count - 1, got=wrong[0]) if count else tr("there are none, got {got}", got=wrong[0]),
+            tr("count from 0"),
+        )
 
 
 def _block(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from convrnn.core import hold
 from convrnn.core.errors import ShapeError, SpecError
+from convrnn.core.language import tr
 from convrnn.core.seq import Count, Ids, Seq, Shape, State, at_least, has_frames, row_lengths, tidy
 from convrnn.core.spec import register
 from convrnn.layers.base import Last, Layer, Out, Reach, Spec, dense, facts_of, is_last
@@ -63,7 +64,10 @@ class ConvTranspose(Spec):
     def check(self) -> None:
         """Groups divide features; no window is smaller than its stride."""
         if self.features % self.groups:
-            raise SpecError("conv_transpose.groups", f"expected a divisor of features={self.features}, got {self.groups}")
+            raise SpecError(
+                "conv_transpose.groups",
+                tr("expected a divisor of features={features}, got {got}", features=self.features, got=self.groups),
+            )
         given = [(v,) if isinstance(v, int) else v for v in (self.kernel, self.stride)]
         dims = max(map(len, given))
         kernel, stride = (v * dims if len(v) == 1 else v for v in given)
@@ -71,8 +75,8 @@ class ConvTranspose(Spec):
         if any(k < s for k, s in zip(kernel, stride, strict=False)):
             raise SpecError(
                 "conv_transpose.kernel",
-                f"expected at least the stride {self.stride}, got {self.kernel}",
-                "widen it: else some frames would be bias alone",
+                tr("expected at least the stride {stride}, got {got}", stride=self.stride, got=self.kernel),
+                tr("widen it: else some frames would be bias alone"),
             )
 
     def module(self, in_shape: Shape | Ids) -> Layer:
@@ -92,9 +96,9 @@ class _ConvTranspose(Layer):
     def __init__(self, spec: ConvTranspose, in_shape: Shape) -> None:
         *space, channels = in_shape
         if len(space) > 2:
-            raise ShapeError("", f"expected at most 2 space dimensions, got {len(space)}", "put a Fold first")
+            raise ShapeError("", tr("expected at most 2 space dimensions, got {got}", got=len(space)), tr("put a Fold first"))
         if channels % spec.groups:
-            raise ShapeError("", f"expected groups={spec.groups} to divide {channels} input channels")
+            raise ShapeError("", tr("expected groups={groups} to divide {channels} input channels", groups=spec.groups, channels=channels))
         kernel, stride = (sizes(v, len(in_shape), n) for v, n in ((spec.kernel, "kernel"), (spec.stride, "stride")))
         whole = spec.padding == "valid"
         out_space = tuple((n - 1) * s + k if whole else n * s for n, s, k in zip(space, stride[1:], kernel[1:], strict=True))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from convrnn.core.errors import SpecError
+from convrnn.core.language import tr
 from convrnn.core.seq import Ids, Shape
 from convrnn.core.spec import register
 from convrnn.layers.base import Layer, Spec
@@ -49,11 +50,13 @@ class WeightNorm(Spec):
             if name in MATRICES and parameter.dim() > 1
         ]
         if not found:
-            raise SpecError("body", f"expected a layer with weight matrices, {self.body.name!r} has none", "leave weight_norm out")
+            raise SpecError(
+                "body", tr("expected a layer with weight matrices, {body!r} has none", body=self.body.name), tr("leave weight_norm out")
+            )
         for path, module, name in found:
             if not bool(_lengths(module.get_parameter(name)).all()):
                 place = ".".join(["body", *([path] if path else []), name])
-                raise SpecError(place, "begins with a row of zeros, which has no direction", "use another init")
+                raise SpecError(place, tr("begins with a row of zeros, which has no direction"), tr("use another init"))
             parametrize.register_parametrization(module, name, _Normed())
         return _WeightNormed([body], in_shape)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from convrnn.core.errors import ShapeError
+from convrnn.core.language import tr
 from convrnn.core.seq import Ids, Seq, Shape, State, frame_mask, row_lengths, tidy
 from convrnn.core.spec import register
 from convrnn.kernels.native import nth_seed
@@ -92,7 +93,7 @@ class TimeDistributed(Spec):
         """See `Spec.module`."""
         shape = dense(in_shape)
         if len(shape) < 2:
-            raise ShapeError("", f"expected frames that are sequences (n, *space, C), got {shape}", "put a Window first")
+            raise ShapeError("", tr("expected frames that are sequences (n, *space, C), got {got}", got=shape), tr("put a Window first"))
         return _TimeDistributed(self.body.build(shape[1:]), self.frozen, shape)
 
 
@@ -102,7 +103,7 @@ class _TimeDistributed(Layer):
     def __init__(self, body: Layer, frozen: bool, in_shape: Shape) -> None:
         frames = body.frames(in_shape[0])
         if frames < 1:
-            raise ShapeError("", f"the body gives no frame for {in_shape[0]}", "widen the window, or pad in the body")
+            raise ShapeError("", tr("the body gives no frame for {frames}", frames=in_shape[0]), tr("widen the window, or pad in the body"))
         single = body.ratio == 0 and frames == 1
         super().__init__(in_shape, body.out_shape if single else (frames, *body.out_shape))
         self.body, self.frozen = body, frozen

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from convrnn.core.errors import SpecError
+from convrnn.core.language import tr
 from convrnn.core.spec import register, registered
 from convrnn.modality.base import Augmentation, Collated, Encoded
 from convrnn.modality.resample import affine, at_times
@@ -62,7 +63,9 @@ def check_augmentations(augmentations: Sequence[Augmentation], kind: str) -> Non
             ]
             meant = " and ".join(augmentation.kinds)
             raise SpecError(
-                f"augment.{place}.{augmentation.name}", f"is for {meant}, the inputs are of kind {kind}", f"for {kind}: {', '.join(known)}"
+                f"augment.{place}.{augmentation.name}",
+                tr("is for {meant}, the inputs are of kind {kind}", meant=meant, kind=kind),
+                tr("for {kind}: {names}", kind=kind, names=", ".join(known)),
             )
 
 

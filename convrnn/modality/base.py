@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convrnn.core.errors import DataError, SpecError, UsageError
+from convrnn.core.language import tr
 from convrnn.core.spec import Record, registered
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ class Modality(Record, ABC):
         """
         if options is not None and not isinstance(options, cls):
             raise SpecError(
-                cls.family, f"expected options for {cls.name}, the kind of the inputs, got {options.name!r}", f"give {cls.name} options"
+                cls.family,
+                tr("expected options for {name}, the kind of the inputs, got {got!r}", name=cls.name, got=options.name),
+                tr("give {name} options", name=cls.name),
             )
         fitted = (options or cls())._learn(examples)
         assert fitted.fitted, fitted
@@ -140,7 +143,7 @@ class Modality(Record, ABC):
     def require_fitted(self) -> None:
         """Raises `UsageError` where nothing has been learned yet."""
         if not self.fitted:
-            raise UsageError(self.name, "has learned nothing yet", f"use {type(self).__name__}.fit(training_part)")
+            raise UsageError(self.name, tr("has learned nothing yet"), tr("use {name}.fit(training_part)", name=type(self).__name__))
 
 
 class Collated(NamedTuple):
@@ -193,7 +196,7 @@ def modality_for(kind: str) -> type[Modality]:
     """
     known = registered(Modality.family)
     if kind not in known:
-        raise SpecError(Modality.family, f"unknown kind {kind!r}", f"known: {', '.join(known)}")
+        raise SpecError(Modality.family, tr("unknown kind {kind!r}", kind=kind), tr("known: {names}", names=", ".join(known)))
     found = known[kind]
     assert issubclass(found, Modality)
     return found
@@ -218,7 +221,9 @@ def numbers(raw: Any, name: str, what: str) -> NDArray[Any]:
     try:
         array = np.asarray(raw)
     except ValueError as error:  # numpy's words for a ragged nested list
-        raise DataError(name, f"expected {what}, got rows of unequal length", "make every frame as wide as the others") from error
+        raise DataError(
+            name, tr("expected {wanted}, got rows of unequal length", wanted=what), tr("make every frame as wide as the others")
+        ) from error
     if array.dtype.kind not in "buif":
-        raise DataError(name, f"expected {what}, got values of type {array.dtype}", "give numbers only")
+        raise DataError(name, tr("expected {wanted}, got values of type {got}", wanted=what, got=array.dtype), tr("give numbers only"))
     return array.astype(np.uint8) if array.dtype.kind == "b" else array

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from convrnn.core.errors import DataError, SpecError
+from convrnn.core.language import tr
 from convrnn.core.spec import register
+from convrnn.core.terms import part_named
 from convrnn.modality.base import Encoded, Examples, Floats, Modality, numbers
 from convrnn.modality.resample import resize
 
@@ -59,9 +61,12 @@ class Image(Modality):
     def check(self) -> None:
         """What was learned fits together."""
         if len(self.offsets) != len(self.spreads):
-            raise SpecError("image.offsets", f"expected one a colour, got {len(self.offsets)} for {len(self.spreads)} spreads")
+            raise SpecError(
+                "image.offsets",
+                tr("expected one a colour, got {got} for {spreads} spreads", got=len(self.offsets), spreads=len(self.spreads)),
+            )
         if any(not spread > 0 for spread in self.spreads):
-            raise SpecError("image.spreads", f"expected numbers above 0, got {min(self.spreads)}")
+            raise SpecError("image.spreads", tr("expected numbers above 0, got {got}", got=min(self.spreads)))
 
     @property
     def fitted(self) -> bool:
@@ -84,13 +89,15 @@ class Image(Modality):
         high, wide = pixels_HWC.shape[:2]
         if high != self.high:
             if self.height is None:
-                raise DataError(name, f"expected a picture {self.high} pixels high, got {high}", _HEIGHT_REMEDY)
+                raise DataError(name, tr("expected a picture {high} pixels high, got {got}", high=self.high, got=high), _HEIGHT_REMEDY)
             pixels_HWC = resize(pixels_HWC, self.high, max(round(wide * self.high / high), min(wide, 1)))
         with np.errstate(over="ignore"):
             encoded = self._scaled(pixels_HWC[None])[0]
         if not np.isfinite(encoded).all():
             raise DataError(
-                name, f"a pixel of {np.abs(pixels_HWC).max():g} is too far from those of training to be scaled", "mend the picture"
+                name,
+                tr("a pixel of {value:g} is too far from those of training to be scaled", value=np.abs(pixels_HWC).max()),
+                tr("mend the picture"),
             )
         return encoded
 
@@ -110,10 +117,16 @@ class Image(Modality):
     def describe(self) -> str:
         """See `Modality.describe`."""
         self.require_fitted()
-        colours = {1: "grey", 3: "colour"}.get(len(self.offsets), f"{len(self.offsets)} colours")
-        resized = "" if self.height is None else ", resized with their width in proportion"
-        how = {"unit": "0..1", "standard": "mean 0, standard deviation 1", "none": "as they are"}[self.scale]
-        return f"pictures, {colours}, {self.high} pixels high{resized}; time runs along the width; pixels: {how}"
+        colours = {1: tr("grey"), 3: tr("colour")}.get(len(self.offsets), tr("{count} colours", count=len(self.offsets)))
+        resized = "" if self.height is None else tr(", resized with their width in proportion")
+        how = {"unit": "0..1", "standard": tr("mean 0, standard deviation 1"), "none": tr("as they are")}[self.scale]
+        return tr(
+            "pictures, {colours}, {high} pixels high{resized}; time runs along the width; pixels: {how}",
+            colours=colours,
+            high=self.high,
+            resized=resized,
+            how=how,
+        )
 
     def notes(self, examples: Examples) -> tuple[str, ...]:
         """Pictures that are resized, turned grey or turned to colour. See `Modality.notes`."""
@@ -121,20 +134,28 @@ class Image(Modality):
         shapes = [_pixels(raw, examples.names[row]).shape for row, raw in enumerate(examples.inputs)]
         resized = sum(shape[0] != self.high for shape in shapes)
         recoloured = sum(shape[2] != len(self.offsets) for shape in shapes)
-        said = [f"pictures resized to {self.high} pixels of height: {resized:,}"] if resized else []
-        said += [f"pictures turned {'grey' if len(self.offsets) == 1 else 'to colour'}: {recoloured:,}"] if recoloured else []
+        said = [tr("pictures resized to {high} pixels of height: {count:,}", high=self.high, count=resized)] if resized else []
+        if recoloured:
+            grey = len(self.offsets) == 1
+            said.append(
+                tr("pictures turned grey: {count:,}", count=recoloured)
+                if grey
+                else tr("pictures turned to colour: {count:,}", count=recoloured)
+            )
         return tuple(said)
 
     def _learn(self, examples: Examples) -> Self:
         pictures = [_pixels(raw, examples.names[row]) for row, raw in enumerate(examples.inputs)]
         if not any(picture.size for picture in pictures):
-            raise DataError("training part", "expected at least one pixel, got none", "give rows that hold pictures")
+            raise DataError(
+                tr("{part} part", part=part_named("train")), tr("expected at least one pixel, got none"), tr("give rows that hold pictures")
+            )
         high = self.height or pictures[0].shape[0]
         colours = max(picture.shape[2] for picture in pictures)
         for row, picture in enumerate(pictures):
             if self.height is None and picture.shape[0] != high:
-                wanted = f"expected a picture {high} pixels high, as {examples.names[0]} is"
-                raise DataError(examples.names[row], f"{wanted}, got {picture.shape[0]}", _HEIGHT_REMEDY)
+                wanted = tr("expected a picture {high} pixels high, as {name} is", high=high, name=examples.names[0])
+                raise DataError(examples.names[row], tr("{wanted}, got {got}", wanted=wanted, got=picture.shape[0]), _HEIGHT_REMEDY)
             pictures[row] = _recoloured(picture, colours, examples.names[row])
         least = float(min(block.min() for block in _blocks(pictures)))
         largest = float(max(block.max() for block in _blocks(pictures)))
@@ -170,15 +191,15 @@ class Image(Modality):
         if not pixels.size:
             return
         if self.whole and self.largest > 1 and pixels.max() <= 1 and not _whole(pixels):
-            wanted = f"expected whole numbers up to {self.largest:g} as in training"
-            raise DataError(name, f"{wanted}, got fractions of 1", _UNITS_REMEDY)
+            wanted = tr("expected whole numbers up to {largest:g} as in training", largest=self.largest)
+            raise DataError(name, tr("{wanted}, got fractions of 1", wanted=wanted), _UNITS_REMEDY)
         if not self.whole and pixels.dtype.kind in "ui" and pixels.max() > max(self.largest, 1):
-            wanted = f"expected fractions up to {self.largest:g} as in training"
-            raise DataError(name, f"{wanted}, got whole numbers up to {pixels.max()}", _UNITS_REMEDY)
+            wanted = tr("expected fractions up to {largest:g} as in training", largest=self.largest)
+            raise DataError(name, tr("{wanted}, got whole numbers up to {got}", wanted=wanted, got=pixels.max()), _UNITS_REMEDY)
 
 
-_UNITS_REMEDY = "give the pixels in the units of training"
-_HEIGHT_REMEDY = "give height=N, the height in pixels to bring all pictures to"
+_UNITS_REMEDY = tr("give the pixels in the units of training")
+_HEIGHT_REMEDY = tr("give height=N, the height in pixels to bring all pictures to")
 
 
 # ---- raw pixels
@@ -186,15 +207,17 @@ _HEIGHT_REMEDY = "give height=N, the height in pixels to bring all pictures to"
 
 def _pixels(raw: Any, name: str) -> NDArray[Any]:
     """`[H, W, C]` of real numbers that float32 can hold."""
-    array = numbers(raw, name, "pixels [height, width, colours]")
+    array = numbers(raw, name, tr("pixels [height, width, colours]"))
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or not array.shape[0] or not array.shape[2]:
         raise DataError(
-            name, f"expected pixels [height, width] or [height, width, colours], got shape {array.shape}", "give a grey or colour picture"
+            name,
+            tr("expected pixels [height, width] or [height, width, colours], got shape {got}", got=array.shape),
+            tr("give a grey or colour picture"),
         )
     if array.dtype.kind == "f" and not (np.abs(array) <= np.finfo(np.float32).max).all():
-        raise DataError(name, "expected finite pixels, got NaN or infinity", "mend the picture")
+        raise DataError(name, tr("expected finite pixels, got NaN or infinity"), tr("mend the picture"))
     return array
 
 
@@ -208,7 +231,11 @@ def _recoloured(pixels_HWC: NDArray[Any], colours: int, name: str) -> NDArray[An
     if (had, colours) == (3, 1):
         grey = (pixels_HWC.astype(np.float32) @ _LUMA)[:, :, None]
         return grey.round() if pixels_HWC.dtype.kind in "ui" else grey
-    raise DataError(name, f"expected {colours} colour(s), got {had}", "save it as grey or as red, green and blue, without transparency")
+    raise DataError(
+        name,
+        tr("expected {wanted} colour(s), got {got}", wanted=colours, got=had),
+        tr("save it as grey or as red, green and blue, without transparency"),
+    )
 
 
 def _whole(pixels: NDArray[Any]) -> bool:

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convrnn.core.errors import DataError, SpecError
+from convrnn.core.language import tr
 from convrnn.core.spec import register
+from convrnn.core.terms import part_named
 from convrnn.modality.base import Encoded, Examples, Floats, Modality, numbers, row_name
 
 Doubles = NDArray[np.float64]
@@ -64,12 +66,18 @@ class Series(Modality):
         width = len(self.offsets)
         if len(self.spreads) != width or len(self.means) != width or (self.channels and len(self.channels) != width):
             raise SpecError(
-                "series.offsets", f"expected one a channel, got {width} for {len(self.spreads)} spreads and {len(self.means)} means"
+                "series.offsets",
+                tr(
+                    "expected one a channel, got {got} for {spreads} spreads and {means} means",
+                    got=width,
+                    spreads=len(self.spreads),
+                    means=len(self.means),
+                ),
             )
         if any(not 0 <= channel < width for channel in self.masked):
-            raise SpecError("series.masked", f"expected channels in 0..{width - 1}, got {self.masked}")
+            raise SpecError("series.masked", tr("expected channels in 0..{width}, got {got}", width=width - 1, got=self.masked))
         if any(not spread > 0 for spread in self.spreads):
-            raise SpecError("series.spreads", f"expected numbers above 0, got {min(self.spreads)}")
+            raise SpecError("series.spreads", tr("expected numbers above 0, got {got}", got=min(self.spreads)))
 
     @property
     def fitted(self) -> bool:
@@ -100,8 +108,12 @@ class Series(Modality):
             frame, channel = np.argwhere(~(np.abs(scaled) <= _LARGEST))[0]
             raise DataError(
                 f"{name}:{_label(self.channels, channel)}",
-                f"the value {values_TC[frame, channel]:g} at frame {frame} is too far from those of training to be scaled",
-                "mend it, or leave it empty: missing",
+                tr(
+                    "the value {value:g} at frame {frame} is too far from those of training to be scaled",
+                    value=values_TC[frame, channel],
+                    frame=frame,
+                ),
+                tr("mend it, or leave it empty: missing"),
             )
         return np.concatenate([scaled, missing_TC[:, self.masked]], axis=1, dtype=np.float32)
 
@@ -113,8 +125,14 @@ class Series(Modality):
         """See `Modality.describe`."""
         self.require_fitted()
         names = f" ({', '.join(self.channels[:8])}{', …' if len(self.channels) > 8 else ''})" if self.channels else ""
-        masks = f", {self.masks} of them with a mask of missing values" if self.masked else ""
-        return f"series of {len(self.offsets)} channel(s){names}{masks}; scale: {self.scale}; missing values: {self.fill}"
+        return tr(
+            "series of {count} channel(s){names}{masks}; scale: {scale}; missing values: {fill}",
+            count=len(self.offsets),
+            names=names,
+            masks=tr(", {masks} of them with a mask of missing values", masks=self.masks) if self.masked else "",
+            scale=self.scale,
+            fill=self.fill,
+        )
 
     def notes(self, examples: Examples) -> tuple[str, ...]:
         """Missing values by channel, and whether the model has a mask for them. See `Modality.notes`."""
@@ -122,10 +140,17 @@ class Series(Modality):
         counts = np.zeros(len(self.offsets), dtype=np.int64)
         for row, raw in enumerate(self._aligned(examples)):
             counts += np.isnan(_frames(raw, examples.names[row], self.channels or len(self.offsets))).sum(axis=0)
-        how = {"previous": "the value before", "linear": "a line between neighbours", "mean": "the mean", "zero": "zero"}[self.fill]
+        how = {"previous": tr("the value before"), "linear": tr("a line between neighbours"), "mean": tr("the mean"), "zero": tr("zero")}[
+            self.fill
+        ]
         return tuple(
-            f"missing values of channel {_label(self.channels, channel)}, filled with {how}: {counts[channel]:,}"
-            + ("" if channel in self.masked else "; training had none, so no mask tells the model")
+            tr(
+                "missing values of channel {channel}, filled with {how}: {count:,}{unmasked}",
+                channel=_label(self.channels, channel),
+                how=how,
+                count=counts[channel],
+                unmasked="" if channel in self.masked else tr("; training had none, so no mask tells the model"),
+            )
             for channel in np.flatnonzero(counts)
         )
 
@@ -135,10 +160,14 @@ class Series(Modality):
         width = rows[0].shape[1] if rows else 0
         for row, frames in enumerate(rows):
             if frames.shape[1] != width:
-                raise _other_width(examples.names[row], frames.shape[1], width, f" as in {examples.names[0]}")
+                raise _other_width(examples.names[row], frames.shape[1], width, tr(" as in {name}", name=examples.names[0]))
         values_TC = np.concatenate(rows) if rows else np.zeros((0, 0))
         if not values_TC.size:
-            raise DataError("training part", "expected at least one frame of one channel, got none", "give rows that hold values")
+            raise DataError(
+                tr("{part} part", part=part_named("train")),
+                tr("expected at least one frame of one channel, got none"),
+                tr("give rows that hold values"),
+            )
         means, _, _ = _statistics(values_TC, "standard", np.zeros(width))
         # "instance" learns no scale; 0 and 1 stand in its place.
         offsets, spreads, _ = _statistics(values_TC, "none" if self.scale == "instance" else self.scale, means)
@@ -165,8 +194,17 @@ class Series(Modality):
         if lacking:
             raise DataError(
                 row_name(examples.names, 0) if examples.names else "input",
-                f"expected the column {lacking[0]!r}, got {', '.join(given[:8])}{', …' if len(given) > 8 else ''}",
-                f"name the columns as in training: {', '.join(self.channels[:8])}{', …' if len(self.channels) > 8 else ''}",
+                tr(
+                    "expected the column {lacking!r}, got {got}{more}",
+                    lacking=lacking[0],
+                    got=", ".join(given[:8]),
+                    more=", …" if len(given) > 8 else "",
+                ),
+                tr(
+                    "name the columns as in training: {names}{more}",
+                    names=", ".join(self.channels[:8]),
+                    more=", …" if len(self.channels) > 8 else "",
+                ),
             )
         order = [given.index(channel) for channel in self.channels]
         return [_frames(raw, examples.names[row], given)[:, order] for row, raw in enumerate(examples.inputs)]
@@ -177,12 +215,14 @@ class Series(Modality):
 
 def _frames(raw: Any, name: str, channels: tuple[str, ...] | int | None) -> Doubles:
     """float64 `[T, C]` with NaN where a value is missing; `channels` (their names or number) are expected, None: any number."""
-    array = numbers(raw, name, "numbers [frames, channels]")
+    array = numbers(raw, name, tr("numbers [frames, channels]"))
     width = len(channels) if isinstance(channels, tuple) else channels
     if array.ndim == 1:  # one channel; or, from an empty list, no frames of however many channels
         array = array.reshape(0, width or 1) if not array.size else array[:, None]
     if array.ndim != 2:
-        raise DataError(name, f"expected [frames, channels], got shape {array.shape}", "give each series as a table, a frame a row")
+        raise DataError(
+            name, tr("expected [frames, channels], got shape {got}", got=array.shape), tr("give each series as a table, a frame a row")
+        )
     if width is not None and array.shape[1] != width:
         raise _other_width(name, array.shape[1], width)
     frames = array.astype(np.float64)
@@ -191,13 +231,19 @@ def _frames(raw: Any, name: str, channels: tuple[str, ...] | int | None) -> Doub
         frame, channel = np.argwhere(beyond)[0]
         label = _label(channels if isinstance(channels, tuple) else (), channel)
         raise DataError(
-            f"{name}:{label}", f"expected finite numbers, got {frames[frame, channel]:g} at frame {frame}", "leave it empty (NaN): missing"
+            f"{name}:{label}",
+            tr("expected finite numbers, got {got:g} at frame {frame}", got=frames[frame, channel], frame=frame),
+            tr("leave it empty (NaN): missing"),
         )
     return frames
 
 
 def _other_width(name: str, got: int, expected: int, like: str = "") -> DataError:
-    return DataError(name, f"expected {expected} channel(s){like}, got {got}", "give every series the same channels, [frames, channels]")
+    return DataError(
+        name,
+        tr("expected {wanted} channel(s){like}, got {got}", wanted=expected, like=like, got=got),
+        tr("give every series the same channels, [frames, channels]"),
+    )
 
 
 def _label(channels: tuple[str, ...], channel: int | np.intp) -> str:

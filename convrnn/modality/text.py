@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from convrnn.core.errors import DataError, SpecError
+from convrnn.core.language import joined, tr
 from convrnn.core.spec import register
+from convrnn.core.terms import part_named
 from convrnn.modality import tokens as cut
 from convrnn.modality.base import Examples, Modality
 
@@ -77,9 +79,9 @@ class Text(Modality):
         """No token stands twice, and what was learned is about words or about characters."""
         if len(set(self.vocabulary)) != len(self.vocabulary):
             twice = next(token for token, count in Counter(self.vocabulary).items() if count > 1)
-            raise SpecError("text.vocabulary", f"expected each token once, got {twice!r} twice")
+            raise SpecError("text.vocabulary", tr("expected each token once, got {got!r} twice", got=twice))
         if self.vocabulary and self.unit == "auto":
-            raise SpecError("text.unit", "expected 'word' or 'character' with a vocabulary, got 'auto'")
+            raise SpecError("text.unit", tr("expected 'word' or 'character' with a vocabulary, got 'auto'"))
 
     @property
     def fitted(self) -> bool:
@@ -104,7 +106,7 @@ class Text(Modality):
             DataError: it is not a text.
         """
         if not isinstance(raw, str):
-            raise DataError(name, f"expected a text, got {raw!r:.40}", "give text in this column")
+            raise DataError(name, tr("expected a text, got {got!r:.40}", got=raw), tr("give text in this column"))
         text = cut.normal(raw, self.normal_form)
         text = text.lower() if self._lowers else text
         found = cut.words(text) if self.unit == "word" else cut.characters(text)
@@ -127,7 +129,9 @@ class Text(Modality):
         for number in found:
             if not 0 <= number < len(known):
                 raise DataError(
-                    "ids", f"expected numbers in 0..{len(known) - 1}, got {number}", "decode with the vocabulary that encoded them"
+                    "ids",
+                    tr("expected numbers in 0..{count}, got {got}", count=len(known) - 1, got=number),
+                    tr("decode with the vocabulary that encoded them"),
                 )
         return [known[number] for number in found]
 
@@ -138,17 +142,20 @@ class Text(Modality):
         why = ""
         if self.unspaced_share is not None:
             half = self.unspaced_share >= 0.5
-            share = f"{self.unspaced_share:.0%} of the text is in a script without spaces"
-            why = f" (recognised: {share if words or half else 'a text has fewer than two words'})"
-        facts = [
-            f"text by {self.unit}{why}",
-            f"vocabulary of {len(self.vocabulary):,} {'words' if words else 'characters'} and {UNKNOWN_TOKEN}",
+            share = tr("{share:.0%} of the text is in a script without spaces", share=self.unspaced_share)
+            why = tr(" (recognised: {why})", why=share if words or half else tr("a text has fewer than two words"))
+        size = len(self.vocabulary)
+        facts: list[str] = [
+            tr("text by word{why}", why=why) if words else tr("text by character{why}", why=why),
+            tr("vocabulary of {size:,} words and {unknown}", size=size, unknown=UNKNOWN_TOKEN)
+            if words
+            else tr("vocabulary of {size:,} characters and {unknown}", size=size, unknown=UNKNOWN_TOKEN),
         ]
-        facts += ["lower case"] if self._lowers else []
+        facts += [tr("lower case")] if self._lowers else []
         facts += [self.normal_form] if self.normal_form != "none" else []
-        facts += ["every digit as 0"] if self.numbers == "shape" else []
-        facts += [f"cut after {self.max_tokens:,} tokens"] if self.max_tokens else []
-        return "; ".join(facts)
+        facts += [tr("every digit as 0")] if self.numbers == "shape" else []
+        facts += [tr("cut after {count:,} tokens", count=self.max_tokens)] if self.max_tokens else []
+        return joined(facts)
 
     def notes(self, examples: Examples) -> tuple[str, ...]:
         """Unknown tokens, texts that were cut and texts without any token. See `Modality.notes`."""
@@ -161,9 +168,21 @@ class Text(Modality):
             unknown += sum(token not in self._ids for token in kept)
             longer += len(found) > len(kept)
             empty += not found
-        said = [f"tokens not in the vocabulary ({UNKNOWN_TOKEN}): {unknown:,} of {total:,} ({unknown / total:.1%})"] if unknown else []
-        said += [f"texts cut after {self.max_tokens:,} tokens: {longer:,}"] if longer else []
-        said += [f"texts without any token: {empty:,}"] if empty else []
+        said = (
+            [
+                tr(
+                    "tokens not in the vocabulary ({token}): {unknown:,} of {total:,} ({share:.1%})",
+                    token=UNKNOWN_TOKEN,
+                    unknown=unknown,
+                    total=total,
+                    share=unknown / total,
+                )
+            ]
+            if unknown
+            else []
+        )
+        said += [tr("texts cut after {most:,} tokens: {count:,}", most=self.max_tokens, count=longer)] if longer else []
+        said += [tr("texts without any token: {count:,}", count=empty)] if empty else []
         return tuple(said)
 
     @cached_property
@@ -181,12 +200,18 @@ class Text(Modality):
         for row, raw in enumerate(examples.inputs):
             counts.update(bare.tokens(raw, examples.names[row])[: self.max_tokens])
         if not counts:
-            raise DataError("training part", "expected texts, got none with a token in it", "give rows that hold text")
+            raise DataError(
+                tr("{part} part", part=part_named("train")),
+                tr("expected texts, got none with a token in it"),
+                tr("give rows that hold text"),
+            )
         least = self.min_count or (2 if _share_seen_once(counts) <= _MOST_UNKNOWN else 1)
         kept = sorted((token for token, count in counts.items() if count >= least), key=lambda token: (-counts[token], token))
         if not kept:
             raise DataError(
-                "training part", f"no token occurs {least} times, as min_count asks", f"give min_count={max(counts.values())} or less"
+                "training part",
+                tr("no token occurs {least} times, as min_count asks", least=least),
+                tr("give min_count={most} or less", most=max(counts.values())),
             )
         return replace(bare, vocabulary=tuple(kept[: self.max_size]))
 

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from convrnn.core.language import tr
 from convrnn.report.records import Epoch
 
 Kind: TypeAlias = Literal[
@@ -63,8 +64,8 @@ def findings(epochs: Sequence[Epoch], chance: float | None = None) -> list[Findi
             Finding(
                 "no-validation",
                 None,
-                "There is no validation part, so overfitting would not show in these curves.",
-                "Set rows aside with --valid 0.1.",
+                tr("There is no validation part, so overfitting would not show in these curves."),
+                tr("Set rows aside with --valid 0.1."),
             )
         )
     return found
@@ -75,15 +76,14 @@ def _main(epochs: Sequence[Epoch], chance: float | None) -> Finding:
     if broken:
         return broken
     if len(epochs) < SHORTEST:
-        count = "one epoch" if len(epochs) == 1 else f"{len(epochs)} epochs"
-        return Finding(
-            "too-short", None, f"With {count} it is too early to say what the curves show.", "Train for more epochs with --epochs."
-        )
+        count = tr("one epoch") if len(epochs) == 1 else tr("{count} epochs", count=len(epochs))
+        sentence = tr("With {count} it is too early to say what the curves show.", count=count)
+        return Finding("too-short", None, sentence, tr("Train for more epochs with --epochs."))
     train = _Curve([each.train["loss"] for each in epochs])
     checked = all(each.valid is not None for each in epochs)
     valid = _Curve([each.valid["loss"] for each in epochs if each.valid is not None]) if checked else None
     numbers = [each.epoch for each in epochs]
-    judged, part = (train, "training") if valid is None else (valid, "validation")
+    judged, part = (train, "train") if valid is None else (valid, "valid")
     return (
         _unstable(train, numbers)
         or (_overfitting(train, valid, numbers) if valid is not None else None)
@@ -137,32 +137,44 @@ def _mean_around(values: np.ndarray, place: int, reach: int) -> float:
 
 def _not_finite(epochs: Sequence[Epoch]) -> Finding | None:
     for each in epochs:
-        for part, scores in (("Training", each.train), ("Validation", each.valid or {})):
+        for part, scores in (("train", each.train), ("valid", each.valid or {})):
             loss = scores.get("loss", 0.0)
             if not math.isfinite(loss):
-                name = "NaN" if math.isnan(loss) else "infinite"
-                sentence = (
-                    f"{part} loss became {name} in epoch {each.epoch}: the learning rate is too high, or the inputs hold extreme values."
+                sentence = tr(
+                    "{curve} became {name} in epoch {epoch}: the learning rate is too high, or the inputs hold extreme values.",
+                    curve=_curve(part),
+                    name="NaN" if math.isnan(loss) else tr("infinite"),
+                    epoch=each.epoch,
                 )
-                return Finding("diverged", each.epoch, sentence, "Lower the learning rate tenfold, or clip the gradient by its norm.")
+                remedy = tr("Lower the learning rate tenfold, or clip the gradient by its norm.")
+                return Finding("diverged", each.epoch, sentence, remedy)
     return None
 
 
 def _unstable(train: _Curve, numbers: Sequence[int]) -> Finding | None:
-    remedy = "Lower the learning rate three- to tenfold, or clip the gradient by its norm."
+    remedy = tr("Lower the learning rate three- to tenfold, or clip the gradient by its norm.")
     jump = JUMP * abs(train.first)
     floor, end = float(train.smooth[train.lowest]), float(train.raw[-1])
     if end < BLOW_UP * train.first:
         end = min(end, float(train.raw[-2]))  # one wild epoch is none, unless it is worse than the beginning
     if end > BLOW_UP * floor and end - floor > max(jump, SIGNIFICANT * train.noise):
         best = int(np.argmin(train.raw))
-        change = f"from {_loss(train.raw[best])} in epoch {numbers[best]} to {_loss(train.raw[-1])} at the end"
-        return Finding("diverged", numbers[best], f"Training loss rose {change}: the learning rate is too high.", remedy)
+        sentence = tr(
+            "Training loss rose from {low} in epoch {epoch} to {high} at the end: the learning rate is too high.",
+            low=_loss(train.raw[best]),
+            epoch=numbers[best],
+            high=_loss(train.raw[-1]),
+        )
+        return Finding("diverged", numbers[best], sentence, remedy)
     ups = np.flatnonzero(np.diff(train.raw) > jump)
     if len(ups) >= max(2, math.ceil(JUMPS * (len(numbers) - 1))):
-        sentence = (
-            f"Training loss oscillates: in {len(ups)} of {len(numbers) - 1} epochs it jumped up by more than "
-            f"{JUMP:.0%} of its first value, first in epoch {numbers[ups[0] + 1]}: the learning rate is too high."
+        sentence = tr(
+            "Training loss oscillates: in {jumps} of {epochs} epochs it jumped up by more than {jump:.0%} of its first value, "
+            "first in epoch {epoch}: the learning rate is too high.",
+            jumps=len(ups),
+            epochs=len(numbers) - 1,
+            jump=JUMP,
+            epoch=numbers[ups[0] + 1],
         )
         return Finding("oscillates", numbers[ups[0] + 1], sentence, remedy)
     return None
@@ -179,11 +191,16 @@ def _overfitting(train: _Curve, valid: _Curve, numbers: Sequence[int]) -> Findin
     falls = train.smooth[best] - train.last > FALL * abs(train.smooth[best])
     if not falls or rise <= max(RISE * abs(low), RISE_OF_FIRST * abs(valid.first), SIGNIFICANT * error):
         return None
-    sentence = (
-        f"Validation loss rose from epoch {numbers[best]} ({_loss(valid.raw[best])}, now {_loss(valid.raw[-1])}) "
-        f"while training loss fell ({_loss(train.raw[best])}, now {_loss(train.raw[-1])}): overfitting."
+    sentence = tr(
+        "Validation loss rose from epoch {epoch} ({low}, now {high}) while training loss fell ({before}, now {after}): overfitting.",
+        epoch=numbers[best],
+        low=_loss(valid.raw[best]),
+        high=_loss(valid.raw[-1]),
+        before=_loss(train.raw[best]),
+        after=_loss(train.raw[-1]),
     )
-    return Finding("overfitting", numbers[best], sentence, "Try dropout, augmentation, weight decay or early stopping, or more data.")
+    remedy = tr("Try dropout, augmentation, weight decay or early stopping, or more data.")
+    return Finding("overfitting", numbers[best], sentence, remedy)
 
 
 def _not_converged(curve: _Curve, part: str, numbers: Sequence[int]) -> Finding | None:
@@ -194,11 +211,15 @@ def _not_converged(curve: _Curve, part: str, numbers: Sequence[int]) -> Finding 
     if curve.fall <= 0 or fall <= max(STILL * curve.fall, WORTH * abs(curve.last), SIGNIFICANT * error):
         return None
     start = numbers[-count]
-    sentence = (
-        f"{part.capitalize()} loss was still falling at the end ({_loss(tail[0])} in epoch {start}, "
-        f"{_loss(tail[-1])} in epoch {numbers[-1]}): not converged."
+    sentence = tr(
+        "{curve} was still falling at the end ({before} in epoch {start}, {after} in epoch {end}): not converged.",
+        curve=_curve(part),
+        before=_loss(tail[0]),
+        start=start,
+        after=_loss(tail[-1]),
+        end=numbers[-1],
     )
-    return Finding("not-converged", start, sentence, "Train longer with --epochs.")
+    return Finding("not-converged", start, sentence, tr("Train longer with --epochs."))
 
 
 def _slope(values: np.ndarray) -> float:
@@ -216,14 +237,22 @@ def _level(epochs: Sequence[Epoch], chance: float | None) -> float | None:
 
 
 def _underfitting(train: _Curve, numbers: Sequence[int], level: float | None) -> Finding | None:
-    remedy = "Try a larger model, another learning rate or less regularisation, and check that inputs and targets belong together."
+    remedy = tr("Try a larger model, another learning rate or less regularisation, and check that inputs and targets belong together.")
     share = (train.first - train.last) / abs(train.first) if train.first else 1.0
     if level is None and share < HARDLY:
-        sentence = f"Training loss hardly fell in {len(numbers)} epochs ({_loss(train.first)} to {_loss(train.last)}): underfitting."
+        sentence = tr(
+            "Training loss hardly fell in {epochs} epochs ({before} to {after}): underfitting.",
+            epochs=len(numbers),
+            before=_loss(train.first),
+            after=_loss(train.last),
+        )
     elif level is not None and level > LEVEL:
-        sentence = (
-            f"Training loss is level and high ({_loss(train.last)} after {len(numbers)} epochs, "
-            f"{level:.0%} of what a constant answer would have): underfitting."
+        sentence = tr(
+            "Training loss is level and high ({loss} after {epochs} epochs, {level:.0%} of what a constant answer would have): "
+            "underfitting.",
+            loss=_loss(train.last),
+            epochs=len(numbers),
+            level=level,
         )
     else:
         return None
@@ -233,11 +262,21 @@ def _underfitting(train: _Curve, numbers: Sequence[int], level: float | None) ->
 def _converged(judged: _Curve, train: _Curve, part: str, numbers: Sequence[int]) -> Finding:
     start = min(judged.level_from(), len(numbers) - 2)
     aside = ""
-    if part == "validation" and train.smooth[start] - train.last > max(2 * FLAT * train.fall, SIGNIFICANT * train.noise):
-        aside = ", while training loss went on falling"
-    done = f"{1 - FLAT:.0%} of its fall was done; {_loss(judged.last)} at the end"
-    sentence = f"{part.capitalize()} loss has been level since epoch {numbers[start]} ({done}){aside}: converged."
+    if part == "valid" and train.smooth[start] - train.last > max(2 * FLAT * train.fall, SIGNIFICANT * train.noise):
+        aside = tr(", while training loss went on falling")
+    sentence = tr(
+        "{curve} has been level since epoch {epoch} ({done:.0%} of its fall was done; {loss} at the end){aside}: converged.",
+        curve=_curve(part),
+        epoch=numbers[start],
+        done=1 - FLAT,
+        loss=_loss(judged.last),
+        aside=aside,
+    )
     return Finding("converged", numbers[start], sentence)
+
+
+def _curve(part: str) -> str:
+    return tr("Training loss") if part == "train" else tr("Validation loss")
 
 
 def _loss(value: float) -> str:

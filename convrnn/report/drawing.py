@@ -1,7 +1,8 @@
 """Figures -> SVG inside a page, and PNG files. Knows matplotlib's SVG and the colours of `figures.py`; nothing of records.
 
 In the page a figure takes the colours of the page (CSS variables), so it is dark where the reader's screen is; letters are
-paths, so it looks the same on every machine. Colours in the PNG are as drawn, on white.
+paths, so it looks the same on every machine. What a screen reader is told is in the language of the page, even where the letters
+are not. Colours in the PNG are as drawn, on white.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 
+from convrnn.core.language import english, said
 from convrnn.report import figures
 from convrnn.report.figures import Drawing
 from convrnn.report.markup import Markup, escape, showable
@@ -42,10 +44,10 @@ def svg(drawing: Drawing) -> Markup:
 def png(drawing: Drawing) -> bytes:
     """A figure as the bytes of a PNG file, the same for the same records."""
     buffer = io.BytesIO()
-    drawing.figure.savefig(buffer, format="png", metadata={"Software": None, "Description": showable(drawing.alt)})
+    drawing.figure.savefig(buffer, format="png", metadata={"Software": None, "Description": showable(english(drawing.alt))})
     return buffer.getvalue()
 
 
 def _head(match: re.Match[str], alt: str) -> str:
     width = float(match[2]) * 1.5
-    return f'{match[1]}{match[3]}{match[4]} role="img" aria-label="{escape(alt)}" style="max-width: {width:.0f}px">'
+    return f'{match[1]}{match[3]}{match[4]} role="img" aria-label="{escape(said(alt))}" style="max-width: {width:.0f}px">'

@@ -20,6 +20,8 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from convrnn.core.language import joined, tr
+from convrnn.core.terms import named, part_named
 from convrnn.report.fonts import Lettering
 from convrnn.report.records import Epoch, Step
 from convrnn.report.scores import COUNTED, Classified, Regressed, wilson
@@ -75,48 +77,56 @@ def style(lettering: Lettering) -> AbstractContextManager[None]:
 
 def loss(epochs: Sequence[Epoch], steps: Sequence[Step]) -> Drawing:
     """Loss of training and validation by epoch, the batches' losses behind them, the lowest validation loss marked."""
-    figure, axes = _panel("epoch", "loss")
+    figure, axes = _panel(tr("epoch"), tr("loss"))
     place = _epoch_of(epochs, steps)
     if len(steps) > 2 * len(epochs):
-        axes.plot(place, _finite([each.loss for each in steps]), color=TRAIN, alpha=0.25, linewidth=0.7, label="each batch")
+        axes.plot(place, _finite([each.loss for each in steps]), color=TRAIN, alpha=0.25, linewidth=0.7, label=tr("each batch"))
     alt = _parts(axes, epochs, "loss", lowest=True)
     broken = [each.epoch for each in epochs if not math.isfinite(each.train["loss"])]
     if broken:
         axes.axvline(broken[0], color=VALID, linewidth=0.8, linestyle=":")
-        axes.annotate("not finite", (broken[0], 0.5), xycoords=("data", "axes fraction"), rotation=90, ha="right", va="center", color=VALID)
+        axes.annotate(
+            tr("not finite"), (broken[0], 0.5), xycoords=("data", "axes fraction"), rotation=90, ha="right", va="center", color=VALID
+        )
     _logarithmic(axes, [part["loss"] for each in epochs for part in (each.train, each.valid or {}) if part])
     axes.legend()
-    return Drawing("loss", figure, f"Loss by epoch. {alt}")
+    return Drawing("loss", figure, tr("Loss by epoch. {alt}", alt=alt))
 
 
 def metric(epochs: Sequence[Epoch], name: str) -> Drawing:
     """A metric of training and validation by epoch, the best validation value marked."""
-    figure, axes = _panel("epoch", _title(name))
+    figure, axes = _panel(tr("epoch"), named(name))
     alt = _parts(axes, epochs, name, lowest=name not in ("accuracy", "f1", "macro_f1", "balanced_accuracy", "r2"))
     axes.legend()
-    return Drawing("metric", figure, f"{_title(name)} by epoch. {alt}")
+    return Drawing("metric", figure, tr("{name} by epoch. {alt}", name=named(name), alt=alt))
 
 
 def rate(epochs: Sequence[Epoch], steps: Sequence[Step]) -> Drawing:
     """The learning rate, step by step where steps were recorded."""
-    figure, axes = _panel("epoch", "learning rate", height=2.3)
+    figure, axes = _panel(tr("epoch"), tr("learning rate"), height=2.3)
     x = _epoch_of(epochs, steps) if steps else [each.epoch for each in epochs]
     y = [each.rate for each in steps or epochs]
     axes.plot(x, y, color=THIRD, **_dots(len(y)))
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(_PLAIN)
-    return Drawing("rate", figure, f"Learning rate: {y[0]:.3g} at first, {max(y):.3g} at most, {y[-1]:.3g} at the end.")
+    return Drawing(
+        "rate",
+        figure,
+        tr("Learning rate: {first:.3g} at first, {most:.3g} at most, {last:.3g} at the end.", first=y[0], most=max(y), last=y[-1]),
+    )
 
 
 def norm(epochs: Sequence[Epoch], steps: Sequence[Step]) -> Drawing:
     """The norm of the gradient before clipping, step by step."""
-    figure, axes = _panel("epoch", "gradient norm", height=2.3)
+    figure, axes = _panel(tr("epoch"), tr("gradient norm"), height=2.3)
     values = _finite([each.norm for each in steps])
     axes.plot(_epoch_of(epochs, steps), values, color=SERIES[3], linewidth=1.0)
     _logarithmic(axes, values.tolist())
     known = values[np.isfinite(values)]
-    alt = f"median {np.median(known):.3g}, largest {known.max():.3g}." if len(known) else "never finite."
-    return Drawing("norm", figure, f"Gradient norm: {alt}")
+    alt = tr("never finite.")
+    if len(known):
+        alt = tr("median {median:.3g}, largest {largest:.3g}.", median=np.median(known), largest=known.max())
+    return Drawing("norm", figure, tr("Gradient norm: {alt}", alt=alt))
 
 
 def confusion(scores: Classified, lettering: Lettering) -> Drawing:
@@ -141,11 +151,17 @@ def confusion(scores: Classified, lettering: Lettering) -> Drawing:
             axes.text(col + 0.5, row + 0.5, text, ha="center", va="center_baseline", fontsize=size, color=colour)
     _class_ticks(axes, names, cell)
     if numbered:
-        figure.suptitle("numbers: see the key in report.html", fontsize=8, color=FAINT)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
-    worst = "; ".join(f"{true} taken for {said}: {times}" for true, said, times in scores.confusions(3))
-    alt = f"Confusion matrix of {count} classes: {scores.right} of {scores.rows} on the diagonal; most frequent: {worst or 'no mistakes'}."
+        figure.suptitle(tr("numbers: see the key in report.html"), fontsize=8, color=FAINT)
+    axes.set_xlabel(tr("predicted class"))
+    axes.set_ylabel(tr("true class"))
+    worst = [tr("{true} taken for {said}: {times}", true=true, said=said, times=times) for true, said, times in scores.confusions(3)]
+    alt = tr(
+        "Confusion matrix of {count} classes: {right} of {rows} on the diagonal; most frequent: {worst}.",
+        count=count,
+        right=scores.right,
+        rows=scores.rows,
+        worst=joined(worst or [tr("no mistakes")]),
+    )
     return Drawing("confusion", figure, alt)
 
 
@@ -162,22 +178,24 @@ def calibration(scores: Classified) -> Drawing:
     areas = [10 + 50 * each.rows / max(each.rows for each in filled) for each in filled]
     upper.plot(x, y, color=TRAIN, linewidth=0.8, alpha=0.5)
     upper.scatter(x, y, s=areas, color=TRAIN, zorder=3)
-    upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share that was right")
+    upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel=tr("share that was right"))
     lower.bar([each.low for each in scores.bins], [each.rows for each in scores.bins], width=0.092, align="edge", color=TRAIN, alpha=0.55)
-    lower.set(xlabel="probability of the answer", ylabel="rows")
+    lower.set(xlabel=tr("probability of the answer"), ylabel=tr("rows"))
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    points = "; ".join(f"at {a:.2f}: {b:.2f}" for a, b in zip(x, y, strict=True))
-    return Drawing("calibration", figure, f"Reliability diagram, share of right answers by probability. {points}.")
+    points = joined(tr("at {probability:.2f}: {right:.2f}", probability=a, right=b) for a, b in zip(x, y, strict=True))
+    alt = tr("Reliability diagram, share of right answers by probability. {points}.", points=points)
+    return Drawing("calibration", figure, alt)
 
 
 def predicted(scores: Regressed) -> Drawing:
     """Predicted against true values; on the diagonal both are equal."""
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
-    axes = figure.add_subplot(xlabel="true", ylabel="predicted")
+    axes = figure.add_subplot(xlabel=tr("true"), ylabel=tr("predicted"))
     low, high = min(scores.truth.min(), scores.said.min()), max(scores.truth.max(), scores.said.max())
     axes.plot([low, high], [low, high], color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.plot(scores.truth, scores.said, color=TRAIN, alpha=_alpha(len(scores.truth)), **_marks(len(scores.truth)))
-    return Drawing("predicted", figure, f"Predicted against true values, {len(scores.truth)} rows, R² {scores.r2:.3f}.")
+    alt = tr("Predicted against true values, {rows} rows, R\u00b2 {r2:.3f}.", rows=len(scores.truth), r2=scores.r2)
+    return Drawing("predicted", figure, alt)
 
 
 def residuals(scores: Regressed) -> Drawing:
@@ -186,11 +204,12 @@ def residuals(scores: Regressed) -> Drawing:
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3.2, 1))
     left.axhline(0, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
     left.plot(scores.said, scores.residuals, color=TRAIN, alpha=_alpha(len(scores.said)), **_marks(len(scores.said)))
-    left.set(xlabel="predicted", ylabel="predicted minus true")
+    left.set(xlabel=tr("predicted"), ylabel=tr("predicted minus true"))
     right.hist(scores.residuals, bins=min(40, max(8, int(math.sqrt(len(scores.said))))), orientation="horizontal", color=TRAIN, alpha=0.55)
-    right.set(xlabel="rows")
-    quartiles = np.quantile(scores.residuals, (0.25, 0.5, 0.75))
-    return Drawing("residuals", figure, "Residuals: quartiles {:.3g}, {:.3g} and {:.3g}.".format(*quartiles))
+    right.set(xlabel=tr("rows"))
+    low, middle, high = np.quantile(scores.residuals, (0.25, 0.5, 0.75))
+    alt = tr("Residuals: quartiles {low:.3g}, {middle:.3g} and {high:.3g}.", low=low, middle=middle, high=high)
+    return Drawing("residuals", figure, alt)
 
 
 def _panel(x: str, y: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
@@ -204,19 +223,20 @@ def _panel(x: str, y: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
 def _parts(axes: Axes, epochs: Sequence[Epoch], name: str, lowest: bool) -> str:
     """Draws a number of both parts over the epochs, marks the best one of the validation part; says what it drew."""
     said = []
-    for label, colour, records in (
-        ("training", TRAIN, [(each.epoch, each.train) for each in epochs]),
-        ("validation", VALID, [(each.epoch, each.valid) for each in epochs if each.valid is not None]),
+    for part, colour, records in (
+        ("train", TRAIN, [(each.epoch, each.train) for each in epochs]),
+        ("valid", VALID, [(each.epoch, each.valid) for each in epochs if each.valid is not None]),
     ):
         pairs = [(epoch, part[name]) for epoch, part in records if math.isfinite(part.get(name, math.nan))]
         if not pairs:
             continue
         x, y = zip(*pairs, strict=True)
-        axes.plot(x, y, color=colour, label=label, linestyle="-" if label == "training" else (0, (5, 1.2)), **_dots(len(pairs)))
-        sentence = f"{label}: {y[0]:.3g} at first, {y[-1]:.3g} at the end"
-        if label == "validation":
+        label, dashes = part_named(part), "-" if part == "train" else (0, (5, 1.2))
+        axes.plot(x, y, color=colour, label=label, linestyle=dashes, **_dots(len(pairs)))
+        sentence = tr("{part}: {first:.3g} at first, {last:.3g} at the end", part=label, first=y[0], last=y[-1])
+        if part == "valid":
             best = int(np.argmin(y) if lowest else np.argmax(y))
-            word = "lowest" if lowest else "highest"
+            word = tr("lowest") if lowest else tr("highest")
             axes.plot(
                 x[best],
                 y[best],
@@ -225,11 +245,11 @@ def _parts(axes: Axes, epochs: Sequence[Epoch], name: str, lowest: bool) -> str:
                 markerfacecolor="none",
                 color=colour,
                 linestyle="none",
-                label=f"{word}: epoch {x[best]}",
+                label=tr("{word}: epoch {epoch}", word=word, epoch=x[best]),
             )
-            sentence += f", {word} {y[best]:.3g} in epoch {x[best]}"
+            sentence = tr("{said}, {word} {value:.3g} in epoch {epoch}", said=sentence, word=word, value=y[best], epoch=x[best])
         said.append(sentence)
-    return "; ".join(said) + "." if said else "No finite value."
+    return tr("{said}.", said=joined(said)) if said else tr("No finite value.")
 
 
 def _epoch_of(epochs: Sequence[Epoch], steps: Sequence[Step]) -> list[float]:
@@ -284,8 +304,3 @@ def _marks(count: int) -> dict[str, Any]:
 
 def _alpha(count: int) -> float:
     return max(0.15, min(0.8, 12 / math.sqrt(count)))
-
-
-def _title(name: str) -> str:
-    known = {"mae": "mean absolute error", "rmse": "root mean squared error", "mse": "mean squared error", "r2": "R²"}
-    return known.get(name, name.replace("_", " "))

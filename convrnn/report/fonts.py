@@ -2,7 +2,7 @@
 
 matplotlib draws an empty box for a character that its fonts lack. So no name reaches a figure before `Lettering` has looked
 every character up; where a name cannot be drawn the names become 1, 2, 3 ..., and the page, whose reader's
-browser has fonts, tells what the numbers mean. Knows matplotlib's font list; nothing of records or figures.
+browser has fonts, tells what the numbers mean. Titles of axes are English then, and the page says so. Knows matplotlib's font list; nothing of records or figures.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import NamedTuple, Self
 from matplotlib import font_manager, ft2font
 
 from convrnn.core.columns import width
+from convrnn.core.language import Language, catalogue, spoken
 
 LATIN = "DejaVu Sans"  # comes with matplotlib, so it is always there
 CHINESE = (
@@ -77,6 +78,11 @@ class Lettering:
         """Whether every character of a text has a glyph and is drawn where it stands (no script that runs right to left)."""
         known = frozenset().union(*(_characters(name) for name in self.families))
         return all(ord(letter) in known and unicodedata.bidirectional(letter) not in ("R", "AL") for letter in text)
+
+    def language(self) -> Language:
+        """The language of the letters in figures: that of this context if every character of its messages has a glyph, else English."""
+        letters = {letter for message in catalogue().values() for letter in message if "\u4e00" <= letter <= "\u9fff"}
+        return "zh" if spoken() == "zh" and self.draws("".join(letters)) else "en"
 
     def axis(self, names: Sequence[str]) -> AxisLabels:
         """Names for an axis, cut where they are long; their numbers from 1 if one cannot be drawn or two look the same."""

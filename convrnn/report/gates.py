@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from convrnn.core.columns import width
+from convrnn.core.language import declared, joined, listed, tr
 from convrnn.report import figures
 from convrnn.report.figures import Drawing
 from convrnn.report.fonts import Lettering
 from convrnn.report.mistakes import curves, rgb, thin, title
-from convrnn.report.numerals import count
 from convrnn.report.records import Inner
 
 WIDE = 10.2  # inches of a figure as wide as the page
@@ -55,14 +55,14 @@ def caption(found: Sequence[Inner], numbered: bool = False) -> str:
     """What to look for in it."""
     layer = found[0].layer
     if "|h|" in found[0].values:
-        shown = f"how strongly {layer} answers (|h|, mean over its units)"
+        shown = tr("how strongly {layer} answers (|h|, mean over its units)", layer=layer)
     else:
-        shown = f"how far each gate of {layer} stands open (0 shut, 1 open; mean over its units)"
+        shown = tr("how far each gate of {layer} stands open (0 shut, 1 open; mean over its units)", layer=layer)
     if found[0].words:
-        said = f"{shown[0].upper()}{shown[1:]} at each word: look for words at which the curves move."
+        said = tr("{shown} at each word: look for words at which the curves move.", shown=f"{shown[0].upper()}{shown[1:]}")
     else:
-        said = f"The input, and below it {shown}: look for frames at which the curves move with the input."
-    return said + (" Numbers of classes: see the key above." if numbered else "")
+        said = tr("The input, and below it {shown}: look for frames at which the curves move with the input.", shown=shown)
+    return tr("{said} Numbers of classes: see the key above.", said=said) if numbered else said
 
 
 def heat(inner: Inner, lettering: Lettering) -> Drawing:
@@ -89,7 +89,7 @@ def heat(inner: Inner, lettering: Lettering) -> Drawing:
         figure.colorbar(picture, ax=axes, pad=0.01, aspect=8)
     places[0].set_title(inner.layer)
     _time(places[-1], inner, lettering)
-    return Drawing("heat", figure, f"Inner values of {inner.layer}: {', '.join(inner.values)}.")
+    return Drawing("heat", figure, tr("Inner values of {layer}: {names}.", layer=inner.layer, names=", ".join(inner.values)))
 
 
 def _shades(values: np.ndarray) -> tuple[float, float]:
@@ -143,7 +143,7 @@ def _time(axes: Axes, each: Inner, lettering: Lettering) -> None:
     axes.set_xlim(-0.5, max(shown, 1) - 0.5)
     if not each.words:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.set_xlabel("column" if each.array is not None and each.array.ndim == 3 else "frame")
+        axes.set_xlabel(tr("column") if each.array is not None and each.array.ndim == 3 else tr("frame"))
         return
     every = -(-shown // MANY)
     places = list(range(0, shown, every))
@@ -157,22 +157,36 @@ def _time(axes: Axes, each: Inner, lettering: Lettering) -> None:
 def _heading(each: Inner, names: dict[str, str], lettering: Lettering) -> str:
     """Why the row is here, what it is and what was said, which it is, and how much of it is shown."""
     shown = len(each.words) or each.frames
-    cut = f"first {count(shown)} of {count(each.whole)} {'tokens' if each.words else 'frames'}" if shown < each.whole else ""
+    cut = ""
+    if shown < each.whole:
+        counts = {"shown": shown, "whole": each.whole}
+        cut = tr("first {shown:,} of {whole:,} tokens", **counts) if each.words else tr("first {shown:,} of {whole:,} frames", **counts)
     name = "" if each.answer is None else each.answer.name
     name = name if len(name) <= NAME else f"\u2026{name[1 - NAME :]}"
     said = "" if each.answer is None else title(each.answer, names)
     parts = [part for part in (said, name if lettering.draws(name) else "", cut) if part]
-    return f"{each.why}: {'  '.join(parts)}" if each.words else f"{each.why}\n{'  '.join(parts)}"
+    why = declared(each.why)
+    return f"{why}: {'  '.join(parts)}" if each.words else f"{why}\n{'  '.join(parts)}"
 
 
 def _scale(found: Sequence[Inner]) -> str:
-    return "mean |h|" if "|h|" in found[0].values else "mean of the gate"
+    return tr("mean |h|") if "|h|" in found[0].values else tr("mean of the gate")
 
 
 def _alt(found: Sequence[Inner]) -> str:
-    said = [f"{each.answer.name if each.answer else each.layer} ({each.why}): {_ranges(each)}" for each in found]
-    return f"Gates of {found[0].layer} over the input of {len(found)} examples. {'; '.join(said)}."
+    said = [
+        tr(
+            "{name} ({why}): {ranges}",
+            name=each.answer.name if each.answer else each.layer,
+            why=declared(each.why),
+            ranges=listed(_range(symbol, values) for symbol, values in each.values.items()),
+        )
+        for each in found
+    ]
+    return tr("Gates of {layer} over the input of {count} examples. {said}.", layer=found[0].layer, count=len(found), said=joined(said))
 
 
-def _ranges(each: Inner) -> str:
-    return ", ".join(f"{symbol} {v.min():.2f} to {v.max():.2f}" if v.size else f"{symbol} nowhere" for symbol, v in each.values.items())
+def _range(symbol: str, values: np.ndarray) -> str:
+    if not values.size:
+        return tr("{symbol} nowhere", symbol=symbol)
+    return tr("{symbol} {low:.2f} to {high:.2f}", symbol=symbol, low=values.min(), high=values.max())

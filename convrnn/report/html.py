@@ -10,14 +10,17 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from convrnn.core.language import spoken, tr
+from convrnn.core.terms import named, part_named
 from convrnn.report import numerals
 from convrnn.report.curves import Finding
-from convrnn.report.markup import Column, Markup, escape, join, table, tag
+from convrnn.report.markup import SLOTS, Column, Markup, escape, fill, join, table, tag
 from convrnn.report.numerals import NONE, count, decimal, percent
-from convrnn.report.records import Run
+from convrnn.report.records import Run, messages
 from convrnn.report.scores import COUNTED, Classified, Regressed, training_counts, wilson
 
-PARTS = {"train": "training", "valid": "validation", "test": "test"}
+PARTS = ("train", "valid", "test")
+LANGUAGE_TAGS = {"en": "en", "zh": "zh-CN"}
 LONG = 14  # rows from which a table of lesser interest is folded
 
 
@@ -30,15 +33,15 @@ def page(run: Run, sections: Sequence[Markup]) -> str:
         tag("title", title(run)),
         Markup(f"<style>{style}</style>"),
     ]
-    foot = tag("footer", "Written by convrnn from the records of the run ", tag("code", run.folder), ".")
+    foot = tag("footer", fill(tr("Written by convrnn from the records of the run {folder}.", folder=SLOTS[0]), tag("code", run.folder)))
     body = tag("main", tag("h1", title(run)), *sections)
-    return f'<!doctype html>\n<html lang="en">\n<head>{join(head)}</head>\n<body>{body}{foot}</body>\n</html>\n'
+    return f'<!doctype html>\n<html lang="{LANGUAGE_TAGS[spoken()]}">\n<head>{join(head)}</head>\n<body>{body}{foot}</body>\n</html>\n'
 
 
 def title(run: Run) -> str:
     """What was trained on what."""
     model, data = (run.model or {}).get("name"), (run.data or {}).get("name")
-    return f"{model} on {data}" if model and data else str(model or data or run.folder)
+    return tr("{model} on {data}", model=model, data=data) if model and data else str(model or data or run.folder)
 
 
 def section(heading: str, *content: Markup) -> Markup:
@@ -74,14 +77,16 @@ def findings(found: Sequence[Finding]) -> Markup:
 
 def classes(scores: Classified, numbered: bool) -> Markup:
     """Precision, recall, F1 and support by class; folded where there are very many."""
-    columns = [Column("class"), *(Column(name, True) for name in ("precision", "recall", "F1", "rows"))]
+    columns = [Column(tr("class")), *(Column(name, True) for name in (tr("precision"), tr("recall"), "F1", tr("rows")))]
     if numbered:
-        columns = [Column("no.", True), *columns]
+        columns = [Column(tr("no."), True), *columns]
     rows = []
     for number, each in enumerate(scores.per_class(), start=1):
-        row = [each.label or "(empty)", *(_bar(share) for share in (each.precision, each.recall, each.f1)), count(each.support)]
+        row = [each.label or tr("(empty)"), *(_bar(share) for share in (each.precision, each.recall, each.f1)), count(each.support)]
         rows.append([str(number), *row] if numbered else row)
-    return tag("div", tag("h3", "By class"), _folded(table(columns, rows), f"{len(rows)} classes", len(rows) > 3 * LONG))
+    return tag(
+        "div", tag("h3", tr("By class")), _folded(table(columns, rows), tr("{count} classes", count=len(rows)), len(rows) > 3 * LONG)
+    )
 
 
 def confused(scores: Classified) -> Markup:
@@ -89,63 +94,71 @@ def confused(scores: Classified) -> Markup:
     worst = scores.confusions(10)
     if not worst or len(scores.labels) < 3:
         return Markup()
-    columns = [Column("true class"), Column("predicted"), Column("rows", True), Column("of its class", True)]
+    columns = [Column(tr("true class")), Column(tr("predicted")), Column(tr("rows"), True), Column(tr("of its class"), True)]
     support = dict(zip(scores.labels, scores.counts.sum(axis=1).tolist(), strict=True))
-    rows = [[true or "(empty)", said or "(empty)", count(times), percent(times / support[true])] for true, said, times in worst]
-    return tag("div", tag("h3", "Most frequent confusions"), table(columns, rows))
+    rows = [[true or tr("(empty)"), said or tr("(empty)"), count(times), percent(times / support[true])] for true, said, times in worst]
+    return tag("div", tag("h3", tr("Most frequent confusions")), table(columns, rows))
 
 
 def key(labels: Sequence[str]) -> Markup:
     """What the numbers in the figures stand for."""
-    names = tag("ol.key", *(tag("li", label or "(empty)") for label in labels))
-    return join([tag("p.under", "Classes are numbered in the figures:"), names])
+    names = tag("ol.key", *(tag("li", label or tr("(empty)")) for label in labels))
+    return join([tag("p.under", tr("Classes are numbered in the figures:")), names])
 
 
 def confusion_caption(scores: Classified) -> str:
     """How to read the confusion matrix."""
-    numbers = "numbers are rows, " if len(scores.labels) <= COUNTED else ""
-    return f"Rows are true classes, columns predicted ones; {numbers}the shade is the share of the true class."
+    if len(scores.labels) <= COUNTED:
+        return tr("Rows are true classes, columns predicted ones; numbers are rows, the shade is the share of the true class.")
+    return tr("Rows are true classes, columns predicted ones; the shade is the share of the true class.")
 
 
 def calibration_caption(scores: Classified) -> str:
     """What the reliability diagram says, with the expected calibration error."""
     mean = sum(each.confidence * each.rows for each in scores.bins) / scores.rows
     gap = mean - scores.right / scores.rows
-    lean = (
-        "on the whole as sure as it should be"
-        if abs(gap) < 0.02
-        else f"on the whole too {'sure' if gap > 0 else 'modest'} by {percent(abs(gap))}"
+    if abs(gap) < 0.02:
+        lean = tr("on the whole as sure as it should be")
+    else:
+        size = percent(abs(gap))
+        lean = tr("on the whole too sure by {gap}", gap=size) if gap > 0 else tr("on the whole too modest by {gap}", gap=size)
+    return tr(
+        "Expected calibration error {error} (ten bins). The model is {lean}. Lines are 95\u202f% intervals.",
+        error=percent(scores.ece),
+        lean=lean,
     )
-    return f"Expected calibration error {percent(scores.ece)} (ten bins). The model is {lean}. Lines are 95\u202f% intervals."
 
 
 def data(run: Run) -> Markup:
     """The parts, their lengths, classes, channels, and what was noticed when the files were read."""
     record = run.data or {}
     parts = {name: part for name, part in (record.get("parts") or {}).items() if part}
-    columns = [Column("part"), Column("rows", True), *(Column(f"{name} length", True) for name in ("shortest", "median", "longest"))]
+    lengths = (tr("shortest length"), tr("median length"), tr("longest length"))
+    columns = [Column(tr("part")), Column(tr("rows"), True), *(Column(name, True) for name in lengths)]
     rows = []
     for name, part in parts.items():
         length = part.get("length") or {}
-        rows.append(
-            [PARTS.get(name, name), *map(numerals.cell, (part.get("rows"), *(length.get(each) for each in ("min", "median", "max"))))]
-        )
+        rows.append([part_named(name), *map(numerals.cell, (part.get("rows"), *(length.get(each) for each in ("min", "median", "max"))))])
     channels = [str(name) for name in record.get("channels") or ()]
-    facts = {
-        "kind": record.get("kind"),
-        "task": record.get("task"),
-        "channels": len(channels) or None,
-        "classes": len(training_counts(run)) or None,
-        "missing values": record.get("missing") or None,
+    facts: dict[str, Any] = {
+        tr("kind"): record.get("kind"),
+        tr("task"): record.get("task"),
+        tr("channels"): len(channels) or None,
+        tr("classes"): len(training_counts(run)) or None,
+        tr("missing values"): record.get("missing") or None,
     }
-    notes = [tag("li", str(note)) for note in record.get("notes") or ()]
+    notes = [tag("li", note) for note in messages(record)]
     return join(
         [
             _facts(facts),
             *([table(columns, rows)] if rows else []),
             _class_rows(parts),
-            *([_folded(tag("p", ", ".join(channels)), "Channels", len(channels) > 2 * LONG, heading=True)] if len(channels) > 1 else []),
-            *([tag("h3", "Noticed while reading"), tag("ul.notes", *notes)] if notes else []),
+            *(
+                [_folded(tag("p", ", ".join(channels)), tr("Channels"), len(channels) > 2 * LONG, heading=True)]
+                if len(channels) > 1
+                else []
+            ),
+            *([tag("h3", tr("Noticed while reading")), tag("ul.notes", *notes)] if notes else []),
         ]
     )
 
@@ -154,16 +167,16 @@ def model(run: Run) -> Markup:
     """Size, reach and speed of the model, its layers, its spec."""
     record = run.model or {}
     past, lookahead = record.get("past"), record.get("lookahead")
-    facts = {
-        "parameters": record.get("parameters"),
-        "receptive field": None if "past" not in record else _reach(past, lookahead),
-        "lookahead": None if "lookahead" not in record else _frames(lookahead),
-        "frames out per frame in": str(record["ratio"]) if record.get("ratio") else None,
-        "latency": numerals.seconds(record["latency_ms"] / 1000) if record.get("latency_ms") is not None else None,
-        "streams": record.get("streams"),
+    facts: dict[str, Any] = {
+        tr("parameters"): record.get("parameters"),
+        tr("receptive field"): None if "past" not in record else _reach(past, lookahead),
+        tr("lookahead"): None if "lookahead" not in record else _frames(lookahead),
+        tr("frames out per frame in"): str(record["ratio"]) if record.get("ratio") else None,
+        tr("latency"): numerals.seconds(record["latency_ms"] / 1000) if record.get("latency_ms") is not None else None,
+        tr("streams"): record.get("streams"),
     }
     spec = record.get("spec_yaml")
-    written = [tag("h3", "Spec"), tag("pre", tag("code", str(spec).rstrip()))] if spec else []
+    written = [tag("h3", tr("Spec")), tag("pre", tag("code", str(spec).rstrip()))] if spec else []
     return join([_facts(facts), _layers(record.get("layers") or ()), *written])
 
 
@@ -172,8 +185,12 @@ def configuration(run: Run) -> Markup:
     metrics = run.metrics or {}
     spent = metrics.get("seconds")
     times = spent if isinstance(spent, Mapping) else {"": spent} if spent is not None else {}
-    facts: dict[str, Any] = {"seed": None if metrics.get("seed") is None else str(metrics["seed"]), "epochs": len(run.epochs) or None}
-    facts |= {f"{PARTS.get(name, name)} time".strip(): numerals.seconds(float(value)) for name, value in times.items()}
+    facts: dict[str, Any] = {
+        tr("seed"): None if metrics.get("seed") is None else str(metrics["seed"]),
+        tr("epochs"): len(run.epochs) or None,
+    }
+    spent_on = {"train": tr("training time"), "measure": tr("measuring time"), "": tr("time")}
+    facts |= {spent_on.get(name, name): numerals.seconds(float(value)) for name, value in times.items()}
     facts |= {name.replace("_", " "): value for name, value in (run.task or {}).items() if isinstance(value, str | int | float)}
     config = tag("details", tag("summary", "config.yaml"), tag("pre", tag("code", run.config.rstrip()))) if run.config.strip() else Markup()
     return join([_facts(facts), config])
@@ -191,21 +208,37 @@ def _accuracy(run: Run, scores: Classified) -> Markup:
     common, hits = scores.majority
     base = hits / scores.rows
     better = low_high.low > base
-    verdict = "the interval lies above that." if better else "the model is no better, as far as these rows can tell."
+    verdict = tr("the interval lies above that.") if better else tr("the model is no better, as far as these rows can tell.")
     said = [
         tag(
             "p",
-            f"{count(scores.right)} of {count(scores.rows)} {PARTS[run.part]} rows are right. ",
-            f"95\u202f% interval: {percent(low_high.low, places)} to {percent(low_high.high, places)} (Wilson).",
+            tr(
+                "{right:,} of {rows:,} {part} rows are right. 95\u202f% interval: {low} to {high} (Wilson).",
+                right=scores.right,
+                rows=scores.rows,
+                part=part_named(run.part),
+                low=percent(low_high.low, places),
+                high=percent(low_high.high, places),
+            ),
         ),
         tag(
             "p.under",
-            "Always answering the most frequent class, ",
-            tag("b", common),
-            f", would be right in {percent(base, places)}: {verdict}",
+            fill(
+                tr(
+                    "Always answering the most frequent class, {common}, would be right in {share}: {verdict}",
+                    common=SLOTS[0],
+                    share=percent(base, places),
+                    verdict=verdict,
+                ),
+                tag("b", common),
+            ),
         ),
     ]
-    number = tag("div", tag("div.value", percent(share, places)), tag("div.what", f"{PARTS[run.part]} accuracy"))
+    number = tag(
+        "div",
+        tag("div.value", percent(share, places)),
+        tag("div.what", tr("{part} {metric}", part=part_named(run.part), metric=named("accuracy"))),
+    )
     marks = (
         ("band", f"left: {low_high.low:.2%}; width: {low_high.high - low_high.low:.2%}"),
         ("base", f"left: {base:.2%}"),
@@ -214,21 +247,30 @@ def _accuracy(run: Run, scores: Classified) -> Markup:
     scale = tag(
         "div.scale", *(tag(f"span.{name}", attributes={"style": place}) for name, place in marks), attributes={"aria-hidden": "true"}
     )
-    ends = tag("div.ends", tag("span", "0\u202f%"), tag("span", "band: interval, dotted: most frequent class"), tag("span", "100\u202f%"))
+    ends = tag(
+        "div.ends", tag("span", "0\u202f%"), tag("span", tr("band: interval, dotted: most frequent class")), tag("span", "100\u202f%")
+    )
     return join([tag("div.headline", number, tag("div", *said)), scale, ends])
 
 
 def _error(run: Run, scores: Regressed) -> Markup:
     interval = scores.interval()
-    between = f" 95\u202f% interval: {decimal(interval.low)} to {decimal(interval.high)}." if interval else ""
-    explained = f"R\u00b2 {scores.r2:.3f}, " if math.isfinite(scores.r2) else ""
-    verdict = "better" if interval and interval.high < scores.baseline else "no better, as far as these rows can tell"
-    said = [
-        tag("p", f"Mean absolute error over {count(len(scores.truth))} {PARTS[run.part]} rows.{between}"),
-        tag("p", f"{explained}root mean squared error {decimal(scores.rmse)}."),
-        tag("p.under", f"Always answering the median of these rows would have {decimal(scores.baseline)}: the model is {verdict}."),
-    ]
-    number = tag("div", tag("div.value", decimal(scores.mae)), tag("div.what", f"{PARTS[run.part]} mean absolute error"))
+    part = part_named(run.part)
+    over = tr("Mean absolute error over {rows:,} {part} rows.", rows=len(scores.truth), part=part)
+    if interval:
+        over = tr("{over} 95\u202f% interval: {low} to {high}.", over=over, low=decimal(interval.low), high=decimal(interval.high))
+    spread = tr("root mean squared error {error}.", error=decimal(scores.rmse))
+    explained = tr("R\u00b2 {r2:.3f}, {spread}", r2=scores.r2, spread=spread) if math.isfinite(scores.r2) else spread
+    better = interval is not None and interval.high < scores.baseline
+    verdict = tr("better") if better else tr("no better, as far as these rows can tell")
+    base = tr(
+        "Always answering the median of these rows would have {baseline}: the model is {verdict}.",
+        baseline=decimal(scores.baseline),
+        verdict=verdict,
+    )
+    said = [tag("p", over), tag("p", explained), tag("p.under", base)]
+    what = tr("{part} {metric}", part=part, metric=named("mae"))
+    number = tag("div", tag("div.value", decimal(scores.mae)), tag("div.what", what))
     return tag("div.headline", number, tag("div", *said))
 
 
@@ -237,14 +279,14 @@ def _recorded(run: Run) -> Markup:
     metrics = (run.metrics or {}).get(run.part) or {}
     name = next((name for name in ("accuracy", "mae", "r2") if isinstance(metrics.get(name), int | float)), None)
     if name is None:
-        return tag("p", "There are no answers to rows with a known target in this run (yet).")
+        return tag("p", tr("There are no answers to rows with a known target in this run (yet)."))
     value = percent(metrics[name]) if name == "accuracy" else decimal(metrics[name])
     rows = (((run.data or {}).get("parts") or {}).get(run.part) or {}).get("rows")
-    said = [tag("p", f"Over {count(rows)} {PARTS[run.part]} rows.")] if rows else []
+    said = [tag("p", tr("Over {rows:,} {part} rows.", rows=rows, part=part_named(run.part)))] if rows else []
     if rows and name == "accuracy":
         low, high = wilson(round(metrics[name] * rows), rows)
-        said.append(tag("p", f"95\u202f% interval: {percent(low)} to {percent(high)} (Wilson)."))
-    number = tag("div", tag("div.value", value), tag("div.what", f"{PARTS[run.part]} {name}"))
+        said.append(tag("p", tr("95\u202f% interval: {low} to {high} (Wilson).", low=percent(low), high=percent(high))))
+    number = tag("div", tag("div.value", value), tag("div.what", tr("{part} {metric}", part=part_named(run.part), metric=named(name))))
     return tag("div.headline", number, tag("div", *said))
 
 
@@ -254,8 +296,8 @@ def _by_part(run: Run) -> Markup:
     names = list(dict.fromkeys(name for part in parts.values() for name, value in part.items() if isinstance(value, int | float)))
     if not names:
         return Markup()
-    columns = [Column("part"), *(Column(name.replace("_", " "), True) for name in names)]
-    return table(columns, [[PARTS[name], *(numerals.cell(_real(part.get(each))) for each in names)] for name, part in parts.items()])
+    columns = [Column(tr("part")), *(Column(named(name), True) for name in names)]
+    return table(columns, [[part_named(name), *(numerals.cell(_real(part.get(each))) for each in names)] for name, part in parts.items()])
 
 
 def _class_rows(parts: Mapping[str, Mapping[str, Any]]) -> Markup:
@@ -263,29 +305,29 @@ def _class_rows(parts: Mapping[str, Mapping[str, Any]]) -> Markup:
     labels = list(dict.fromkeys(label for part in counts.values() for label in part))
     if not labels:
         return Markup()
-    columns = [Column("class"), *(Column(f"{PARTS.get(name, name)} rows", True) for name in counts)]
+    columns = [Column(tr("class")), *(Column(tr("{part} rows", part=part_named(name)), True) for name in counts)]
     largest = {name: max(part.values()) for name, part in counts.items()}
     rows = [
         [
-            label or "(empty)",
+            label or tr("(empty)"),
             *(_bar(part.get(label, 0) / max(1, largest[name]), count(part.get(label, 0))) for name, part in counts.items()),
         ]
         for label in labels
     ]
-    return _folded(table(columns, rows), "Classes", len(rows) > LONG, heading=True)
+    return _folded(table(columns, rows), tr("Classes"), len(rows) > LONG, heading=True)
 
 
 def _layers(layers: Sequence[Mapping[str, Any]]) -> Markup:
     if not layers:
         return Markup()
     numbers = [name for name in ("parameters", "past", "lookahead", "latency_ms") if any(name in layer for layer in layers)]
-    heads = {"parameters": "parameters", "past": "past", "lookahead": "lookahead", "latency_ms": "latency, ms"}
-    columns = [Column("layer"), Column("place"), Column("output"), *(Column(heads[name], True) for name in numbers)]
+    heads = {"parameters": tr("parameters"), "past": tr("past"), "lookahead": tr("lookahead"), "latency_ms": tr("latency, ms")}
+    columns = [Column(tr("layer")), Column(tr("place")), Column(tr("output")), *(Column(heads[name], True) for name in numbers)]
     rows = []
     for layer in layers:
         words = [tag("code", str(layer.get("layer", ""))), str(layer.get("path", "")), tag("code", str(layer.get("out", "")))]
         rows.append([*words, *(_reach_cell(name, layer) for name in numbers)])
-    return join([tag("h3", "Layers"), table(columns, rows)])
+    return join([tag("h3", tr("Layers")), table(columns, rows)])
 
 
 def _reach_cell(name: str, layer: Mapping[str, Any]) -> str:
@@ -293,15 +335,15 @@ def _reach_cell(name: str, layer: Mapping[str, Any]) -> str:
         return NONE
     if name == "latency_ms" and layer[name] is not None:
         return f"{layer[name]:,.3f}"
-    return "unbounded" if layer[name] is None and name in ("past", "lookahead") else numerals.cell(layer[name])
+    return tr("unbounded") if layer[name] is None and name in ("past", "lookahead") else numerals.cell(layer[name])
 
 
 def _reach(past: int | None, lookahead: int | None) -> str:
-    return "the whole row" if past is None or lookahead is None else _frames(past + 1 + lookahead)
+    return tr("the whole row") if past is None or lookahead is None else _frames(past + 1 + lookahead)
 
 
 def _frames(number: int | None) -> str:
-    return "to the end of the row" if number is None else numerals.frames(number)
+    return tr("to the end of the row") if number is None else numerals.frames(number)
 
 
 def _facts(facts: Mapping[str, Any]) -> Markup:

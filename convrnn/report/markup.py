@@ -14,6 +14,10 @@ from typing import NamedTuple
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
+SLOTS = ("\ue000", "\ue001")
+"""What stands in a sentence where markup will: characters that are nobody's."""
+
+
 class Markup(str):
     """Text that is HTML already."""
 
@@ -35,6 +39,11 @@ def showable(text: str) -> str:
 def escape(text: str) -> Markup:
     """Any text as HTML shows it."""
     return Markup(html.escape(showable(text), quote=True))
+
+
+def fill(text: str, *parts: Markup) -> Markup:
+    """A sentence with markup at its `SLOTS`: each language has its own order of words."""
+    return Markup(re.sub("|".join(SLOTS), lambda slot: parts[SLOTS.index(slot[0])], escape(text)))
 
 
 def join(parts: Iterable[str]) -> Markup:

@@ -15,10 +15,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from convrnn.core.language import joined, listed, tr
 from convrnn.report import figures
 from convrnn.report.figures import Drawing
 from convrnn.report.fonts import Lettering
-from convrnn.report.markup import Markup, escape, join, tag
+from convrnn.report.markup import SLOTS, Markup, escape, fill, join, tag
 from convrnn.report.numerals import decimal, frames, percent
 from convrnn.report.records import Answer, Mistake
 
@@ -50,9 +51,9 @@ def grid(found: Sequence[Mistake], lettering: Lettering, labels: Sequence[str]) 
         axes.set_title(title(each.answer, names), fontsize=8)
     for axes in places[len(shown) :]:
         axes.set_axis_off()
-    note = "; numbers: see the key in report.html" if labels and lettering.axis(labels).numbered else ""
-    figure.suptitle(f"true \u2192 predicted{note}", x=0.01, ha="left", fontsize=9)
-    return Drawing("mistakes", figure, f"The {len(shown)} most confident mistakes.")
+    note = tr("numbers: see the key in report.html") if labels and lettering.axis(labels).numbered else ""
+    figure.suptitle(joined((tr("true \u2192 predicted"), note)), x=0.01, ha="left", fontsize=9)
+    return Drawing("mistakes", figure, tr("The {count} most confident mistakes.", count=len(shown)))
 
 
 def curves(series: np.ndarray) -> tuple[list[np.ndarray], bool]:
@@ -76,11 +77,13 @@ def _input(each: Mistake) -> list[Markup]:
 def _caption(each: Mistake) -> Markup:
     answer = each.answer
     if answer.label is None:
-        said = [tag("b", f"{decimal(answer.value)}"), f" predicted, {decimal(float(answer.target))} true"]
+        text = tr("{said} predicted, {true} true", said=SLOTS[0], true=decimal(float(answer.target)))
+        said = fill(text, tag("b", decimal(answer.value)))
     else:
         sure = f" ({percent(answer.probability)})" if math.isfinite(answer.probability) else ""
-        said = [tag("b", answer.label), f"{sure} predicted; it is ", tag("b", answer.target)]
-    return tag("figcaption", tag("span.said", *said), tag("span.name", answer.name))
+        text = tr("{said}{sure} predicted; it is {true}", said=SLOTS[0], sure=sure, true=SLOTS[1])
+        said = fill(text, tag("b", answer.label), tag("b", answer.target))
+    return tag("figcaption", tag("span.said", said), tag("span.name", answer.name))
 
 
 def _picture(each: Mistake) -> Markup:
@@ -91,7 +94,7 @@ def _picture(each: Mistake) -> Markup:
         "img",
         attributes={
             "src": f"data:image/png;base64,{data}",
-            "alt": f"{each.answer.target}, taken for {each.answer.label or each.answer.value}",
+            "alt": tr("{true}, taken for {said}", true=each.answer.target, said=each.answer.label or each.answer.value),
         },
     )
 
@@ -111,9 +114,13 @@ def _curve(series: np.ndarray) -> list[Markup]:
         for number, values in enumerate(channels, start=1)
     ]
     low, high = _extent(series)
-    scale = "each channel in its own scale" if own else f"{decimal(float(low))} to {decimal(float(high))}"
-    size = {"viewBox": f"0 0 {WIDE} {HIGH}", "role": "img", "aria-label": f"{frames(len(series))}, {len(channels)} channels, {scale}"}
-    return [tag("svg", *lines, attributes=size), tag("small", f"{frames(len(series))}, {scale}")]
+    scale = tr("each channel in its own scale") if own else tr("{low} to {high}", low=decimal(float(low)), high=decimal(float(high)))
+    size = {
+        "viewBox": f"0 0 {WIDE} {HIGH}",
+        "role": "img",
+        "aria-label": listed([frames(len(series)), tr("{count} channels", count=len(channels)), scale]),
+    }
+    return [tag("svg", *lines, attributes=size), tag("small", listed([frames(len(series)), scale]))]
 
 
 def _line(values: np.ndarray, colour: str, opacity: float) -> Markup:

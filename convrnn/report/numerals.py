@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from convrnn.core.language import tr
+
 MINUS = "\u2212"
 NONE = "\u2013"  # an en dash: there is no such number
 THIN = "\u202f"  # narrow space that does not break
@@ -28,13 +30,13 @@ def count(number: float) -> str:
 
 def frames(number: int) -> str:
     """1 frame, 1,344 frames."""
-    return f"{count(number)} frame{'' if number == 1 else 's'}"
+    return tr("1 frame") if number == 1 else tr("{count:,} frames", count=number)
 
 
 def decimal(value: float) -> str:
     """A measurement: four significant digits and as many places at most (more below 0.01), no exponent where plain figures do."""
     if not math.isfinite(value):
-        return NONE if math.isnan(value) else "infinite"
+        return NONE if math.isnan(value) else tr("infinite")
     if value == 0 or 1e-3 <= abs(value) < 1e6:
         places = 3 - math.floor(math.log10(abs(value))) if value else 0
         return f"{value:,.{max(0, places if abs(value) < 0.01 else min(places, 4))}f}".replace("-", MINUS)
@@ -46,7 +48,7 @@ def cell(value: object) -> str:
     if value is None or value == "":
         return NONE
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return tr("yes") if value else tr("no")
     if isinstance(value, int):
         return count(value)
     return decimal(value) if isinstance(value, float) else str(value)
@@ -62,5 +64,5 @@ def seconds(value: float) -> str:
         return f"{value:.0f}{THIN}s"
     minutes, rest = divmod(round(value), 60)
     if minutes < 60:
-        return f"{minutes}{THIN}min {rest:02d}{THIN}s"
-    return f"{minutes // 60}{THIN}h {minutes % 60:02d}{THIN}min"
+        return tr("{minutes}\u202fmin {rest:02d}\u202fs", minutes=minutes, rest=rest)
+    return tr("{hours}\u202fh {minutes:02d}\u202fmin", hours=minutes // 60, minutes=minutes % 60)

@@ -17,9 +17,10 @@ from typing import Any, Literal, Self, TypeAlias
 import numpy as np
 
 from convrnn.core.errors import DataError, JobError
+from convrnn.core.language import Message, tr
 
 Json: TypeAlias = Mapping[str, Any]
-REMEDY = "restore the file or train again"
+REMEDY = tr("restore the file or train again")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Epoch:
         valid = _numbers(record["valid"], f"{where}: valid") if record.get("valid") else None
         for name, part in (("train", train), ("valid", valid)):
             if part is not None and "loss" not in part:
-                raise DataError(f"{where}: {name}.loss", "expected a number, got nothing", REMEDY)
+                raise DataError(f"{where}: {name}.loss", tr("expected a number, got nothing"), REMEDY)
         rate = _number(record, "rate", where) if "rate" in record else math.nan
         return cls(int(_number(record, "epoch", where)), int(_number(record, "step", where)), train, valid, rate)
 
@@ -149,9 +150,11 @@ def read(folder: str | Path) -> Run:
     """
     place = Path(folder)
     if not place.is_dir():
-        raise DataError(str(place), "expected a run folder, found none", "give the folder that `convrnn train --out` named")
+        raise DataError(str(place), tr("expected a run folder, found none"), tr("give the folder that `convrnn train --out` named"))
     if not (place / "history.jsonl").exists() and not (place / "metrics.json").exists():
-        raise DataError(str(place), "expected history.jsonl or metrics.json, found neither", "give a folder that `convrnn train` wrote")
+        raise DataError(
+            str(place), tr("expected history.jsonl or metrics.json, found neither"), tr("give a folder that `convrnn train` wrote")
+        )
     steps, epochs = read_history(place / "history.jsonl")
     summary = json_object(place / "summary.json") or {}
     config = place / "config.yaml"
@@ -169,6 +172,20 @@ def read(folder: str | Path) -> Run:
         task=_part(summary, "task"),
         command=str(summary.get("command") or ""),
     )
+
+
+def messages(data: Json) -> list[str]:
+    """What was noticed when the data were read, in the language of this context; as it was written where its record is missing.
+
+    Raises:
+        DataError: a record that is none.
+    """
+    texts = [str(note) for note in data.get("notes") or ()]
+    records = data.get("messages") or [None] * len(texts)
+    try:
+        return [text if record is None else Message.from_record(record) for text, record in zip(texts, records, strict=True)]
+    except (ValueError, AttributeError) as error:
+        raise DataError("summary.json: data.messages", tr("expected one for each note ({error})", error=error), REMEDY) from error
 
 
 def read_history(path: str | Path) -> tuple[tuple[Step, ...], tuple[Epoch, ...]]:
@@ -197,7 +214,7 @@ def answers(path: str | Path) -> tuple[Answer, ...]:
 
 def _answer(record: Json, where: str) -> Answer:
     if "label" not in record and "value" not in record:
-        raise DataError(where, "expected `label` or `value`, got neither", REMEDY)
+        raise DataError(where, tr("expected `label` or `value`, got neither"), REMEDY)
     label = None if record.get("label") is None else str(record["label"])
     value = _number(record, "value", where) if label is None else math.nan
     probability = _number(record, "probability", where) if "probability" in record else math.nan
@@ -212,13 +229,13 @@ def _mistakes(place: Path) -> tuple[Mistake, ...]:
         return ()
     records = _parse(_text(path), path.name)
     if not isinstance(records, list):
-        raise DataError(path.name, f"expected a list, got {type(records).__name__}", REMEDY)
+        raise DataError(path.name, tr("expected a list, got {got}", got=type(records).__name__), REMEDY)
     arrays = _arrays(place / "mistakes.npz")
     found = []
     for number, record in enumerate(records):
         where = f"{path.name}[{number}]"
         if not isinstance(record, dict):
-            raise DataError(where, f"expected an object, got {record!r}", REMEDY)
+            raise DataError(where, tr("expected an object, got {got!r}", got=record), REMEDY)
         found.append(_mistake(record, arrays, where))
     return tuple(found)
 
@@ -229,12 +246,12 @@ def _mistake(record: Json, arrays: Mapping[str, np.ndarray], where: str) -> Mist
     if kind == "text":
         return Mistake(answer, "text", text=str(record.get("text", "")))
     if kind not in ("series", "image"):
-        raise DataError(f"{where}.kind", f"expected text, series or image, got {kind!r}", REMEDY)
+        raise DataError(f"{where}.kind", tr("expected text, series or image, got {got!r}", got=kind), REMEDY)
     array = arrays.get(str(record.get("array")))
     rank = 2 if kind == "series" else 3
     if array is None or array.ndim != rank:
-        got = "nothing" if array is None else f"an array of {array.ndim} axes"
-        raise DataError(f"{where}.array", f"expected an array of {rank} axes in mistakes.npz, got {got}", REMEDY)
+        got = tr("nothing") if array is None else tr("an array of {axes} axes", axes=array.ndim)
+        raise DataError(f"{where}.array", tr("expected an array of {rank} axes in mistakes.npz, got {got}", rank=rank, got=got), REMEDY)
     return Mistake(answer, kind, array=array)
 
 
@@ -244,25 +261,25 @@ def _gates(place: Path) -> tuple[Inner, ...]:
         return ()
     records = _parse(_text(path), path.name)
     if not isinstance(records, list):
-        raise DataError(path.name, f"expected a list, got {type(records).__name__}", REMEDY)
+        raise DataError(path.name, tr("expected a list, got {got}", got=type(records).__name__), REMEDY)
     arrays = _arrays(place / "gates.npz")
     return tuple(_inner(record, arrays, f"{path.name}[{number}]") for number, record in enumerate(records))
 
 
 def _inner(record: Json, arrays: Mapping[str, np.ndarray], where: str) -> Inner:
     if not isinstance(record, dict):
-        raise DataError(where, f"expected an object, got {record!r}", REMEDY)
+        raise DataError(where, tr("expected an object, got {got!r}", got=record), REMEDY)
     gates = record.get("gates")
     if not isinstance(gates, dict) or not gates:
-        raise DataError(f"{where}.gates", f"expected values by symbol, got {gates!r}", REMEDY)
+        raise DataError(f"{where}.gates", tr("expected values by symbol, got {got!r}", got=gates), REMEDY)
     try:
         values = {str(symbol): np.array(means, dtype=np.float64).reshape(-1, 1) for symbol, means in gates.items()}
     except (TypeError, ValueError) as error:
-        raise DataError(f"{where}.gates", f"expected lists of numbers, got others ({error})", REMEDY) from error
+        raise DataError(f"{where}.gates", tr("expected lists of numbers, got others ({error})", error=error), REMEDY) from error
     frames, whole, step = (_number(record, key, where) for key in ("frames", "whole", "step"))
     words, array = tuple(map(str, record.get("words") or ())), arrays.get(str(record.get("array")))
     if not words and (array is None or array.ndim not in (2, 3)):
-        raise DataError(f"{where}.array", "expected a series or a picture in gates.npz, got neither", REMEDY)
+        raise DataError(f"{where}.array", tr("expected a series or a picture in gates.npz, got neither"), REMEDY)
     layer, why = str(record.get("layer", "")), str(record.get("why", ""))
     return Inner(layer, int(frames), values, dict.fromkeys(values, step), words, array, int(whole), why, _answer(record, where))
 
@@ -274,9 +291,9 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {key: stored[key] for key in stored.files}
     except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise DataError(path.name, f"expected arrays, got a damaged file ({error})", REMEDY) from error
+        raise DataError(path.name, tr("expected arrays, got a damaged file ({error})", error=error), REMEDY) from error
     except OSError as error:
-        raise JobError(path.name, f"could not be read: {error.strerror or error}", "check its permissions") from error
+        raise JobError(path.name, tr("could not be read: {reason}", reason=error.strerror or error), tr("check its permissions")) from error
 
 
 def lines(path: Path) -> list[tuple[str, Json]]:
@@ -291,7 +308,7 @@ def lines(path: Path) -> list[tuple[str, Json]]:
             where = f"{path.name}:{number}"
             record = _parse(line, where)
             if not isinstance(record, dict):
-                raise DataError(where, f"expected an object, got {line[:40]!r}", REMEDY)
+                raise DataError(where, tr("expected an object, got {got!r}", got=line[:40]), REMEDY)
             found.append((where, record))
     return found
 
@@ -302,14 +319,14 @@ def json_object(path: Path) -> Json | None:
         return None
     record = _parse(_text(path), path.name)
     if not isinstance(record, dict):
-        raise DataError(path.name, f"expected an object, got {type(record).__name__}", REMEDY)
+        raise DataError(path.name, tr("expected an object, got {got}", got=type(record).__name__), REMEDY)
     return record
 
 
 def _part(summary: Json, key: str) -> Json | None:
     part = summary.get(key)
     if part is not None and not isinstance(part, dict):
-        raise DataError(f"summary.json: {key}", f"expected an object, got {part!r}", REMEDY)
+        raise DataError(f"summary.json: {key}", tr("expected an object, got {got!r}", got=part), REMEDY)
     return part
 
 
@@ -317,21 +334,25 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(path.name, f"expected UTF-8, got byte {error.object[error.start]:#04x} at {error.start}", REMEDY) from error
+        raise DataError(
+            path.name, tr("expected UTF-8, got byte {got:#04x} at {start}", got=error.object[error.start], start=error.start), REMEDY
+        ) from error
     except OSError as error:
-        raise JobError(path.name, f"could not be read: {error.strerror or error}", "check its permissions") from error
+        raise JobError(path.name, tr("could not be read: {reason}", reason=error.strerror or error), tr("check its permissions")) from error
 
 
 def _parse(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(where, f"expected JSON, got {text[error.pos : error.pos + 20]!r} ({error.msg})", REMEDY) from error
+        raise DataError(
+            where, tr("expected JSON, got {got!r} ({why})", got=text[error.pos : error.pos + 20], why=error.msg), REMEDY
+        ) from error
 
 
 def _numbers(part: Any, where: str) -> dict[str, float]:
     if not isinstance(part, dict):
-        raise DataError(where, f"expected an object, got {part!r}", REMEDY)
+        raise DataError(where, tr("expected an object, got {got!r}", got=part), REMEDY)
     return {key: _number(part, key, where) for key in part}
 
 
@@ -342,4 +363,4 @@ def _number(record: Json, key: str, where: str) -> float:
     try:
         return float(value)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{where}: {key}", f"expected a number, got {value!r}", REMEDY) from error
+        raise DataError(f"{where}: {key}", tr("expected a number, got {got!r}", got=value), REMEDY) from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from convrnn.core.errors import JobError, UsageError
 from convrnn.core.files import write
+from convrnn.core.language import speaking, spoken, tr
 from convrnn.report import curves, html, records, scores
 from convrnn.report.markup import Markup, join, tag
 from convrnn.report.records import Inner, Run
@@ -60,7 +61,7 @@ def heatmap(inner: Inner) -> bytes:
     from convrnn.report.drawing import png
     from convrnn.report.fonts import Lettering
 
-    with figures.style(letters := Lettering.find()):
+    with figures.style(letters := Lettering.find()), speaking(letters.language()):
         return png(gates.heat(inner, letters))
 
 
@@ -71,7 +72,7 @@ def _figures() -> ModuleType:
     except ImportError as error:
         if (error.name or "").split(".")[0] != "matplotlib":
             raise
-        raise UsageError("report", "needs matplotlib, which is not installed", 'pip install "convrnn[train]"') from error
+        raise UsageError("report", tr("needs matplotlib, which is not installed"), tr('pip install "convrnn[train]"')) from error
     return figures
 
 
@@ -95,18 +96,27 @@ class _Plates:
 def _compose(run: Run, letters: Lettering) -> tuple[str, dict[str, bytes]]:
     """The page and the bytes of its pictures."""
     result = scores.classified(run) or scores.regressed(run)
-    plates = _Plates({drawing.name: drawing for drawing in _draw(run, result, letters)})
+    with speaking(letters.language()):
+        plates = _Plates({drawing.name: drawing for drawing in _draw(run, result, letters)})
     sections = [
         html.headline(run, result),
-        html.section("Learning curves", _curves(run, plates)),
+        _lettered(letters),
+        html.section(tr("Learning curves"), _curves(run, plates)),
         *_answers(result, plates, letters),
-        html.section("Most confident mistakes" if isinstance(result, Classified) else "Largest errors", _mistakes(run)),
-        html.section("Inside the recurrence", _gates(run, result, plates, letters)),
-        html.section("Data", html.data(run)),
-        html.section("Model", html.model(run)),
-        html.section("Configuration", html.configuration(run)),
+        html.section(tr("Most confident mistakes") if isinstance(result, Classified) else tr("Largest errors"), _mistakes(run)),
+        html.section(tr("Inside the recurrence"), _gates(run, result, plates, letters)),
+        html.section(tr("Data"), html.data(run)),
+        html.section(tr("Model"), html.model(run)),
+        html.section(tr("Configuration"), html.configuration(run)),
     ]
     return html.page(run, sections), plates.files()
+
+
+def _lettered(letters: Lettering) -> Markup:
+    """Why the figures are in another language than the page, if they are."""
+    if letters.language() == spoken():
+        return Markup()
+    return tag("p.under", tr("This machine has no font with Chinese characters: the letters in the figures are English."))
 
 
 def _draw(run: Run, result: Classified | Regressed | None, letters: Lettering) -> list[Drawing]:
@@ -147,17 +157,17 @@ def _answers(result: Classified | Regressed | None, plates: _Plates, letters: Le
         return []
     if isinstance(result, Regressed):
         errors = tag(
-            "div.plots", plates.show("predicted", "On the dashed line predicted and true value are equal."), plates.show("residuals")
+            "div.plots", plates.show("predicted", tr("On the dashed line predicted and true value are equal.")), plates.show("residuals")
         )
-        return [html.section("Answers", errors)]
+        return [html.section(tr("Answers"), errors)]
     numbered = letters.axis(result.labels).numbered
     wide = len(result.labels) > WIDE
-    matrix = plates.show("confusion", html.confusion_caption(result), "Confusion matrix", wide)
+    matrix = plates.show("confusion", html.confusion_caption(result), tr("Confusion matrix"), wide)
     key = html.key(result.labels) if numbered else Markup()
-    sure = plates.show("calibration", html.calibration_caption(result) if result.bins else "", "Calibration")
+    sure = plates.show("calibration", html.calibration_caption(result) if result.bins else "", tr("Calibration"))
     beside = [html.classes(result, numbered), sure, html.confused(result)]
     first = join([matrix, key]) if wide else Markup()
-    return [html.section("Answers", first, tag("div.plots", *([] if wide else [tag("div", matrix, key)]), *beside))]
+    return [html.section(tr("Answers"), first, tag("div.plots", *([] if wide else [tag("div", matrix, key)]), *beside))]
 
 
 def _mistakes(run: Run) -> Markup:
@@ -181,7 +191,9 @@ def _save(place: Path, text: str, pictures: dict[str, bytes]) -> Path:
     try:
         plots.mkdir(exist_ok=True)
     except OSError as error:
-        raise JobError(str(plots), f"could not be made: {error.strerror or error}", "free some space or check its permissions") from error
+        raise JobError(
+            str(plots), tr("could not be made: {reason}", reason=error.strerror or error), tr("free some space or check its permissions")
+        ) from error
     for name, content in pictures.items():
         write(plots / name, content)
     write(place / "report.html", text)

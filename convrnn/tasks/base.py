@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 from torch import Tensor, nn
 
 from convrnn.core.errors import DataError
+from convrnn.core.language import tr
 from convrnn.core.seq import Seq
 from convrnn.core.spec import Record
 from convrnn.layers.base import Layer, Spec
@@ -113,7 +114,7 @@ def require_rows(y_NK: Tensor, targets: Tensor) -> None:
     """Raises `DataError` for metrics of nothing."""
     assert len(y_NK) == len(targets), (y_NK.shape, targets.shape)
     if not len(targets):
-        raise DataError("metrics", "expected at least one row, got none", "give some rows with targets")
+        raise DataError("metrics", tr("expected at least one row, got none"), tr("give some rows with targets"))
 
 
 def row_name(names: Sequence[str], row: int) -> str:

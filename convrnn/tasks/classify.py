@@ -17,6 +17,7 @@ from torch import Tensor
 
 from convrnn.core.errors import DataError, SpecError, UsageError
 from convrnn.core.labels import in_order, label
+from convrnn.core.language import tr
 from convrnn.core.spec import register
 from convrnn.tasks.base import Target, Task, require_rows, row_name
 
@@ -50,9 +51,12 @@ class Classify(Task):
     def check(self) -> None:
         """Two labels or more, each once, and a weight for each if for any."""
         if len(set(self.labels)) < max(2, len(self.labels)):
-            raise SpecError("classify.labels", f"expected two different labels or more, each once, got {list(self.labels)}")
+            raise SpecError("classify.labels", tr("expected two different labels or more, each once, got {got}", got=list(self.labels)))
         if self.weights is not None and len(self.weights) != len(self.labels):
-            raise SpecError("classify.weights", f"expected {len(self.labels)} weights, one a label, got {len(self.weights)}")
+            raise SpecError(
+                "classify.weights",
+                tr("expected {wanted} weights, one a label, got {got}", wanted=len(self.labels), got=len(self.weights)),
+            )
 
     @classmethod
     def fit(cls, targets: Sequence[Target], *, class_weights: Literal["balanced"] | None = None, label_smoothing: float = 0.0) -> Self:
@@ -68,14 +72,14 @@ class Classify(Task):
             SpecError: an option that cannot be.
         """
         if class_weights not in (None, "balanced"):
-            raise SpecError("classify.class_weights", f"expected 'balanced' or nothing, got {class_weights!r}")
+            raise SpecError("classify.class_weights", tr("expected 'balanced' or nothing, got {got!r}", got=class_weights))
         counts = Counter(label(target) for target in targets)
         if len(counts) < 2:
-            only = ", ".join(map(repr, counts)) or "nothing"
+            only = ", ".join(map(repr, counts)) or tr("nothing")
             raise DataError(
                 "target",
-                f"expected at least two labels, got {only} in all {len(targets)} rows",
-                "add rows of another label, or name another --target",
+                tr("expected at least two labels, got {got} in all {count} rows", got=only, count=len(targets)),
+                tr("add rows of another label, or name another --target"),
             )
         labels = in_order(counts)
         balanced = tuple(len(targets) / (len(labels) * counts[name]) for name in labels)
@@ -96,8 +100,8 @@ class Classify(Task):
             count = sum(label(target) == foreign for target in targets)
             raise DataError(
                 row_name(names, row),
-                f"label {foreign!r} ({count} rows) never comes in training",
-                f"known: {_listed(self.labels)}; correct it, or train with rows of it",
+                tr("label {foreign!r} ({count} rows) never comes in training", foreign=foreign, count=count),
+                tr("known: {listed}; correct it, or train with rows of it", listed=_listed(self.labels)),
             )
         return torch.tensor(known, dtype=torch.int64)
 
@@ -134,7 +138,7 @@ class Classify(Task):
         try:
             from sklearn import metrics as sk
         except ImportError as error:
-            raise UsageError("metrics", "need scikit-learn, which is not installed", "pip install 'convrnn[train]'") from error
+            raise UsageError("metrics", tr("need scikit-learn, which is not installed"), tr("pip install 'convrnn[train]'")) from error
         require_rows(y_NK, targets)
         scores, right = y_NK.detach().cpu().double(), targets.cpu().numpy()
         given = scores.argmax(1).numpy()
@@ -152,5 +156,5 @@ class Classify(Task):
 
 def _listed(labels: Sequence[str], most: int = 12) -> str:
     """Labels for an error line, cut where it would grow too long."""
-    more = f" and {len(labels) - most} more" if len(labels) > most else ""
-    return ", ".join(labels[:most]) + more
+    some = ", ".join(labels[:most])
+    return tr("{listed} and {more} more", listed=some, more=len(labels) - most) if len(labels) > most else some

@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from convrnn.core.errors import DataError, UsageError
+from convrnn.core.language import tr
 from convrnn.core.spec import register
 from convrnn.tasks.base import Target, Task, require_rows, row_name
 
@@ -62,8 +63,8 @@ class Regress(Task):
             only = repr(float(numbers[0])) if len(numbers) else "nothing"
             raise DataError(
                 "target",
-                f"expected at least two different numbers, got {only} in all {len(numbers)} rows",
-                "add rows with another value, or name another --target",
+                tr("expected at least two different numbers, got {got} in all {count} rows", got=only, count=len(numbers)),
+                tr("add rows with another value, or name another --target"),
             )
         return cls(float(numbers.mean()), float(numbers.std()), criterion=criterion, delta=delta)
 
@@ -106,7 +107,7 @@ class Regress(Task):
         try:
             from sklearn import metrics as sk
         except ImportError as error:
-            raise UsageError("metrics", "need scikit-learn, which is not installed", "pip install 'convrnn[train]'") from error
+            raise UsageError("metrics", tr("need scikit-learn, which is not installed"), tr("pip install 'convrnn[train]'")) from error
         require_rows(y_NK, targets)
         scores, right = y_NK.detach().cpu().double(), targets.cpu().double()
         y, t = scores[:, 0].numpy(), right.numpy()
@@ -134,6 +135,8 @@ def _numbers(targets: Sequence[Target], names: Sequence[str]) -> np.ndarray:
             numbers[row] = math.nan
         if not math.isfinite(numbers[row]):
             raise DataError(
-                row_name(names, row), f"expected a number as target, got {target!r}", "correct the cell, or use --task classify"
+                row_name(names, row),
+                tr("expected a number as target, got {got!r}", got=target),
+                tr("correct the cell, or use --task classify"),
             )
     return numbers

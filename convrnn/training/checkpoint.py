@@ -24,6 +24,7 @@ from torch import Tensor
 
 from convrnn.core.errors import DataError, JobError, UsageError
 from convrnn.core.files import write
+from convrnn.core.language import tr
 from convrnn.training.feeding import Part
 
 VERSION = 1
@@ -61,7 +62,7 @@ class Store:
             JobError: it cannot be written.
         """
         if self._pointer.exists() or (self._history.exists() and self._history.stat().st_size):
-            raise UsageError(str(self.folder), "holds a training already", "resume it, or choose another folder")
+            raise UsageError(str(self.folder), tr("holds a training already"), tr("resume it, or choose another folder"))
         self._start_over()
 
     def load(self) -> Checkpoint | None:
@@ -77,9 +78,13 @@ class Store:
         try:
             facts = json.loads(self._pointer.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise JobError(str(self._pointer), f"cannot be read: {error}", "start the training anew") from error
+            raise JobError(str(self._pointer), tr("cannot be read: {error}", error=error), tr("start the training anew")) from error
         if not isinstance(facts, dict) or facts.get("version") != VERSION:
-            raise DataError(str(self._pointer), f"expected a checkpoint of version {VERSION}", "resume with the convrnn that wrote it")
+            raise DataError(
+                str(self._pointer),
+                tr("expected a checkpoint of version {version}", version=VERSION),
+                tr("resume with the convrnn that wrote it"),
+            )
         self._number, self._best = facts["number"], facts["best_file"]
         tensors = _read(self._place / facts["file"])
         self._cut_history(facts["history_bytes"])
@@ -156,7 +161,11 @@ class Store:
     def _cut_history(self, length: int) -> None:
         found = self._history.stat().st_size if self._history.exists() else 0
         if found < length:
-            raise JobError(str(self._history), f"expected at least {length} bytes, found {found}", "restore the file, or start anew")
+            raise JobError(
+                str(self._history),
+                tr("expected at least {length} bytes, found {found}", length=length, found=found),
+                tr("restore the file, or start anew"),
+            )
         os.truncate(self._history, length)
 
 
@@ -207,7 +216,7 @@ def _read(path: Path) -> Tensors:
     try:
         return load(path.read_bytes())
     except (OSError, SafetensorError) as error:
-        raise JobError(str(path), f"cannot be read: {error}", "start the training anew") from error
+        raise JobError(str(path), tr("cannot be read: {error}", error=error), tr("start the training anew")) from error
 
 
 def _plain(value: Any) -> Any:
@@ -218,4 +227,6 @@ def _plain(value: Any) -> Any:
 
 
 def _unwritable(path: Path, error: OSError) -> JobError:
-    return JobError(str(path), f"could not be written: {error.strerror or error}", "free some space or choose another --out")
+    return JobError(
+        str(path), tr("could not be written: {reason}", reason=error.strerror or error), tr("free some space or choose another --out")
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from convrnn.core.language import tr
+from convrnn.core.terms import named
 from convrnn.tasks.base import Task
 from convrnn.training.optim import Plateau
 from convrnn.training.settings import Settings
@@ -64,7 +66,7 @@ class Course:
         self.plateau = self.plateau.after(record.get("valid", record["train"])["loss"], settings)
         better = "valid" in record and self._judge(record["valid"], settings, task)
         if self.epoch == settings.epochs:
-            self.why = f"all {settings.epochs} epochs are done"
+            self.why = tr("all {epochs} epochs are done", epochs=settings.epochs)
         return better
 
     def _judge(self, valid: dict[str, float], settings: Settings, task: Task) -> bool:
@@ -77,5 +79,5 @@ class Course:
             return True
         self.waited += 1
         if settings.patience is not None and self.waited >= settings.patience:
-            self.why = f"stopped early: no better validation {name} in {self.waited} epochs"
+            self.why = tr("stopped early: no better validation {name} in {epochs} epochs", name=named(name), epochs=self.waited)
         return False

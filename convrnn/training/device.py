@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from convrnn.core.errors import UsageError
+from convrnn.core.language import tr
 
 HALF = {"float32": None, "bf16": torch.bfloat16, "f16": torch.float16}
 """The type of matrix products inside autocast; None: no autocast."""
@@ -24,7 +25,9 @@ def device_of(wanted: str) -> torch.device:
     device = torch.device(wanted)
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
-        raise UsageError("training.device", f"{wanted!r} is not there: torch sees {count} GPU(s)", "use cpu or auto")
+        raise UsageError(
+            "training.device", tr("{wanted!r} is not there: torch sees {count} GPU(s)", wanted=wanted, count=count), tr("use cpu or auto")
+        )
     return device
 
 
@@ -37,7 +40,7 @@ def precision_of(wanted: str, device: torch.device) -> str:
     if wanted == "auto":
         return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     if wanted == "f16" and device.type == "cpu":
-        raise UsageError("training.precision", "f16 needs a GPU", "use float32 or bf16")
+        raise UsageError("training.precision", tr("f16 needs a GPU"), tr("use float32 or bf16"))
     return wanted
 
 

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convrnn.core.errors import DataError, JobError, SpecError
+from convrnn.core.language import tr
 from convrnn.core.seq import Seq
+from convrnn.core.terms import part_named
 from convrnn.data.batch import Batch, Encoded, batches, order
 from convrnn.data.split import Rows
 from convrnn.modality.augment import augment, augment_batch
@@ -39,16 +41,24 @@ class Part(NamedTuple):
     def require_rows(self, part: str) -> None:
         """Raises `DataError` for a part without rows, or with another number of targets."""
         if not len(self.encoded):
-            raise DataError(f"{part} part", "expected at least one row, got none", "give it some rows")
+            raise DataError(tr("{part} part", part=part_named(part)), tr("expected at least one row, got none"), tr("give it some rows"))
         if len(self.encoded) != len(self.targets):
-            raise DataError(f"{part} part", f"expected {len(self.encoded)} targets, one a row, got {len(self.targets)}", "give one a row")
+            raise DataError(
+                tr("{part} part", part=part_named(part)),
+                tr("expected {wanted} targets, one a row, got {got}", wanted=len(self.encoded), got=len(self.targets)),
+                tr("give one a row"),
+            )
 
 
 def require_mixable(part: Part, settings: Settings) -> None:
     """Raises `SpecError` for an augmentation that mixes rows of symbols, which have no values in between."""
     mixing = _mixing(settings)
     if mixing and part.encoded[0].dtype.kind != "f":
-        raise SpecError("training.augment", f"{mixing[0].name} mixes rows of numbers, these are of symbols", f"leave {mixing[0].name} out")
+        raise SpecError(
+            "training.augment",
+            tr("{mixing} mixes rows of numbers, these are of symbols", mixing=mixing[0].name),
+            tr("leave {mixing} out", mixing=mixing[0].name),
+        )
 
 
 def feed(part: Part, task: Task, settings: Settings, epoch: int, rows: list[Rows], start: int, device: torch.device) -> Iterator[Batch]:
@@ -93,7 +103,7 @@ def outputs(net: nn.Module, encoded: Encoded, batch: int, device: torch.device |
         JobError: scores that are not finite.
     """
     if not len(encoded):
-        raise DataError("rows", "expected at least one, got none", "give some rows")
+        raise DataError("rows", tr("expected at least one, got none"), tr("give some rows"))
     found: Tensor | None = None
     training = net.training
     net.eval()
@@ -108,7 +118,7 @@ def outputs(net: nn.Module, encoded: Encoded, batch: int, device: torch.device |
     assert found is not None
     if not bool(found.isfinite().all()):
         row = int((~found.isfinite().all(1)).nonzero()[0, 0])
-        raise JobError(f"row {row + 1}", "the model's scores are not finite", "train again with a lower rate")
+        raise JobError(f"row {row + 1}", tr("the model's scores are not finite"), tr("train again with a lower rate"))
     return found.cpu().clone()
 
 

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from convrnn.core.errors import JobError, UsageError
+from convrnn.core.language import tr
 from convrnn.data.batch import Batch, order
 from convrnn.tasks.base import Task, answers
 from convrnn.training.checkpoint import Checkpoint, Facts, Store, Tensors, digest, optimizer_tensors, own, restore_optimizer, under
@@ -100,7 +101,7 @@ def fit(
     device = device_of(settings.device)
     precision = precision_of(settings.precision, device)
     if resume and folder is None:
-        raise UsageError("resume", "needs the folder of the run", "name it")
+        raise UsageError("resume", tr("needs the folder of the run"), tr("name it"))
     watch = watch or Silent()
     home = next(net.parameters(), torch.empty(0)).device
     with reproducible(settings.seed, device), interruptible() as asked:
@@ -210,7 +211,7 @@ class _Training:
         try:
             return self.task.metrics(outputs(self.net, valid.encoded, self.settings.batch, self.device), valid.targets)
         except JobError as error:
-            raise error.within(f"validation part after epoch {self.at.epoch + 1}") from None
+            raise error.within(tr("validation part after epoch {epoch}", epoch=self.at.epoch + 1)) from None
 
     # ---- between steps
 
@@ -244,22 +245,29 @@ class _Training:
         self.looked_at, self.looked = self.at.step, perf_counter()
 
     def _refuse(self, step: int, loss: float, norm: float) -> None:
-        what = "the loss" if not math.isfinite(loss) else "the gradient's norm"
-        kept = "the last checkpoint is from before" if self.store is not None else "nothing is kept without a folder"
+        what = tr("the loss") if not math.isfinite(loss) else tr("the gradient's norm")
+        kept = tr("the last checkpoint is from before") if self.store is not None else tr("nothing is kept without a folder")
         raise JobError(
-            f"epoch {self.at.epoch + 1}, step {step + 1}",
-            f"{what} is {norm if math.isfinite(loss) else loss}",
-            f"train with a lower rate than {self.settings.rate:g}{'' if self.settings.clip else ' and with clip=1'}; {kept}",
+            tr("epoch {epoch}, step {step}", epoch=self.at.epoch + 1, step=step + 1),
+            tr("{what} is {value}", what=what, value=norm if math.isfinite(loss) else loss),
+            tr(
+                "train with a lower rate than {rate:g}{clipped}; {kept}",
+                rate=self.settings.rate,
+                clipped="" if self.settings.clip else tr(" and with clip=1"),
+                kept=kept,
+            ),
         )
 
     def _stop(self) -> None:
         where = (
-            f"in epoch {self.at.epoch + 1}, after step {self.at.step} of {self.steps}" if self.at.step else f"after epoch {self.at.epoch}"
+            tr("in epoch {epoch}, after step {step} of {steps}", epoch=self.at.epoch + 1, step=self.at.step, steps=self.steps)
+            if self.at.step
+            else tr("after epoch {epoch}", epoch=self.at.epoch)
         )
         if self.store is None:
-            raise Interrupted(f"interrupted {where}; nothing is kept without a folder")
+            raise Interrupted(tr("interrupted {where}; nothing is kept without a folder", where=where))
         self._save(False)
-        raise Interrupted(f"interrupted {where}; go on with --resume {self.store.folder}")
+        raise Interrupted(tr("interrupted {where}; go on with --resume {folder}", where=where, folder=self.store.folder))
 
     def _rate(self, step: int) -> float:
         return rate(self.settings, self.at.epoch * self.steps + step, self.steps) * self.at.plateau.factor
@@ -285,7 +293,7 @@ class _Training:
         rows = len(self.train.encoded)
         self.watch.start(Plan(self.settings.epochs, self.steps, rows, done, self.task.monitor, str(self.device), self.precision, size))
         if self.valid is None:
-            self.watch.note("no validation part: all epochs are made, the last weights are kept")
+            self.watch.note(tr("no validation part: all epochs are made, the last weights are kept"))
 
     def _save(self, best: bool) -> None:
         """A checkpoint, and with `best` the weights as the best ones yet."""

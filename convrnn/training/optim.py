@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from convrnn.core.errors import UsageError
+from convrnn.core.language import tr
 from convrnn.training.settings import Settings
 
 RISE, FIRST = 0.3, 25.0
@@ -101,7 +102,9 @@ def optimizer(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     chosen = {id(parameter) for parameter in heavy}
     light = [parameter for parameter in net.parameters() if parameter.requires_grad and id(parameter) not in chosen]
     if not heavy and not light:
-        raise UsageError("model", "expected parameters to train, found none", "add a layer with weights, or let some require gradients")
+        raise UsageError(
+            "model", tr("expected parameters to train, found none"), tr("add a layer with weights, or let some require gradients")
+        )
     groups = [{"params": heavy, "weight_decay": settings.weight_decay}, {"params": light, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     match settings.optimizer:

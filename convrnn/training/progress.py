@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
+from convrnn.core.language import listed, tr
+from convrnn.core.terms import named
 from convrnn.training.hooks import Plan, Silent, Watcher
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class Pace:
         if steps <= 0 or seconds <= 0:
             return ""
         left = (self._plan.epochs * self._plan.steps - done) * seconds / steps
-        return f"{steps / seconds * self._plan.rows / self._plan.steps:,.0f} rows/s, {clock(left)} left"
+        return tr("{rate:,.0f} rows/s, {left} left", rate=steps / seconds * self._plan.rows / self._plan.steps, left=clock(left))
 
 
 class Lines:
@@ -77,13 +79,16 @@ class Lines:
     def step(self, epoch: int, step: int, loss: float, rate: float) -> None:
         """See `Watcher.step`."""
         if monotonic() - self._last >= STEP_LINES:
-            place = f"epoch {epoch}/{self._plan.epochs}, step {step}/{self._plan.steps}"
-            self._print(", ".join(filter(None, (place, f"loss {loss:.4f}", self._pace.text(self._pace.done(epoch, step))))))
+            place = tr(
+                "epoch {epoch}/{epochs}, step {step}/{steps}", epoch=epoch, epochs=self._plan.epochs, step=step, steps=self._plan.steps
+            )
+            self._print(listed([place, tr("loss {loss:.4f}", loss=loss), self._pace.text(self._pace.done(epoch, step))]))
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """See `Watcher.epoch`."""
         pace = self._pace.text(self._pace.done(record["epoch"], self._plan.steps))
-        self._waiting = ", ".join(filter(None, (f"epoch {record['epoch']}/{self._plan.epochs}", scores(record, self._plan.metric), pace)))
+        place = tr("epoch {epoch}/{epochs}", epoch=record["epoch"], epochs=self._plan.epochs)
+        self._waiting = listed([place, scores(record, self._plan.metric), pace])
         if monotonic() - self._last >= EPOCH_LINES:
             self._print(self._waiting)
 
@@ -120,12 +125,14 @@ class Bar:
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=10), TextColumn("{task.fields[text]}", style="dim"), console=console
         )
-        self._task = self._progress.add_task(f"epoch 1/{plan.epochs}", total=plan.epochs * plan.steps, completed=plan.done, text="")
+        self._task = self._progress.add_task(
+            tr("epoch {epoch}/{epochs}", epoch=1, epochs=plan.epochs), total=plan.epochs * plan.steps, completed=plan.done, text=""
+        )
         self._progress.start()
 
     def step(self, epoch: int, step: int, loss: float, rate: float) -> None:
         """See `Watcher.step`."""
-        self._show(epoch, self._pace.done(epoch, step), self._scores or f"loss {loss:.4f}")
+        self._show(epoch, self._pace.done(epoch, step), self._scores or tr("loss {loss:.4f}", loss=loss))
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """See `Watcher.epoch`."""
@@ -147,20 +154,28 @@ class Bar:
 
     def _show(self, epoch: int, done: int, found: str) -> None:
         assert self._progress is not None
-        text = ", ".join(filter(None, (found, self._pace.text(done))))
-        self._progress.update(self._task, description=f"epoch {epoch}/{self._plan.epochs}", completed=done, text=text)
+        place = tr("epoch {epoch}/{epochs}", epoch=epoch, epochs=self._plan.epochs)
+        self._progress.update(self._task, description=place, completed=done, text=listed([found, self._pace.text(done)]))
 
 
 def summary(plan: Plan) -> str:
     """What begins, in a line."""
-    goes_on = f", going on after step {plan.done:,}" if plan.done else ""
-    return f"training {plan.parameters:,} parameters on {plan.rows:,} rows ({plan.device}, {plan.precision}){goes_on}"
+    return tr(
+        "training {parameters:,} parameters on {rows:,} rows ({device}, {precision}){goes_on}",
+        parameters=plan.parameters,
+        rows=plan.rows,
+        device=plan.device,
+        precision=plan.precision,
+        goes_on=tr(", going on after step {step:,}", step=plan.done) if plan.done else "",
+    )
 
 
 def scores(record: Mapping[str, Any], metric: str) -> str:
     """Losses and first metric of an epoch: `loss 0.2310, accuracy 0.9312, valid loss 0.2511, valid accuracy 0.9250`."""
-    parts = (("", record["train"]), ("valid ", record.get("valid", {})))
-    return ", ".join(f"{part}{name} {found[name]:.4f}" for part, found in parts for name in ("loss", metric) if name in found)
+    train, valid = record["train"], record.get("valid", {})
+    told = [tr("{name} {value:.4f}", name=named(name), value=train[name]) for name in ("loss", metric) if name in train]
+    told += [tr("valid {name} {value:.4f}", name=named(name), value=valid[name]) for name in ("loss", metric) if name in valid]
+    return listed(told)
 
 
 def clock(seconds: float) -> str:

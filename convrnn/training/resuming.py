@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from convrnn.core.errors import DataError
+from convrnn.core.language import tr
+from convrnn.core.terms import part_named
 from convrnn.training.settings import Settings
 
-REMEDY = "resume with what it began with, or start anew in another folder"
+REMEDY = tr("resume with what it began with, or start anew in another folder")
 
 
 def require_same(stored: dict[str, Any], given: dict[str, Any]) -> None:
@@ -21,15 +23,15 @@ def require_same(stored: dict[str, Any], given: dict[str, Any]) -> None:
     """
     began, now = Settings.from_dict(stored["settings"]), Settings.from_dict(given["settings"])
     for name, (before, after) in began.differences(now).items():
-        raise DataError(f"training.{name}", f"the training began with {before!r}, got {after!r}", REMEDY)
+        raise DataError(f"training.{name}", tr("the training began with {before!r}, got {got!r}", before=before, got=after), REMEDY)
     for name in ("device", "precision"):
         if stored[name] != given[name]:
-            raise DataError(name, f"the training began with {stored[name]}, got {given[name]}", REMEDY)
+            raise DataError(name, tr("the training began with {stored}, got {got}", stored=stored[name], got=given[name]), REMEDY)
     for part, name in (("train", "training"), ("valid", "validation")):
         if stored["data"][part] != given["data"][part]:
-            raise DataError(f"{name} part", "is not the one that the training began with", REMEDY)
+            raise DataError(tr("{part} part", part=part_named(name)), tr("is not the one that the training began with"), REMEDY)
     if stored["task"] != given["task"]:
-        raise DataError("task", f"the training began with {stored['task']}, got {given['task']}", REMEDY)
+        raise DataError("task", tr("the training began with {stored}, got {got}", stored=stored["task"], got=given["task"]), REMEDY)
 
 
 def restore_net(net: nn.Module, weights: dict[str, Tensor]) -> None:
@@ -43,6 +45,6 @@ def restore_net(net: nn.Module, weights: dict[str, Tensor]) -> None:
         if name not in weights or name not in own or own[name].shape != weights[name].shape:
             began = list(weights[name].shape) if name in weights else "nothing"
             now = list(own[name].shape) if name in own else "nothing"
-            raise DataError(f"model.{name}", f"the training began with {began}, got {now}", REMEDY)
+            raise DataError(f"model.{name}", tr("the training began with {began}, got {got}", began=began, got=now), REMEDY)
     with torch.no_grad():
         net.load_state_dict(weights)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from convrnn.core.errors import SpecError
+from convrnn.core.language import tr
 from convrnn.core.spec import Record, register
 from convrnn.modality.base import Augmentation
 
@@ -91,11 +92,17 @@ class Settings(Record):
     def check(self) -> None:
         """Settings that contradict each other: none is ignored in silence."""
         if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
-            raise SpecError("training.nesterov", f"needs sgd with momentum, got {self.optimizer} with {self.momentum}", "leave it out")
+            raise SpecError(
+                "training.nesterov",
+                tr("needs sgd with momentum, got {got} with {momentum}", got=self.optimizer, momentum=self.momentum),
+                tr("leave it out"),
+            )
         if self.warmup and self.schedule == "one_cycle":
-            raise SpecError("training.warmup", "one_cycle rises by itself", "leave warmup out, or choose another schedule")
+            raise SpecError("training.warmup", tr("one_cycle rises by itself"), tr("leave warmup out, or choose another schedule"))
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise SpecError("training.device", f"expected auto, cpu, cuda or cuda:N, got {self.device!r}", "choose one of them")
+            raise SpecError(
+                "training.device", tr("expected auto, cpu, cuda or cuda:N, got {got!r}", got=self.device), tr("choose one of them")
+            )
 
     def differences(self, other: Settings) -> dict[str, tuple[Any, Any]]:
         """Fields in which two trainings would learn or record different things, with both values; `FREE` ones do not count."""

@@ -16,7 +16,9 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from convrnn.core.checks import wanted_by
 from convrnn.core.errors import SpecError, UsageError
+from convrnn.core.language import declared, either, tr
 from convrnn.core.seq import Ids, Shape
 from convrnn.core.spec import unknown_name
 from convrnn.layers.base import Spec
@@ -142,7 +144,11 @@ class Entry:
         """
         if data.kind not in self.kinds:
             others = ", ".join(name for name in names() if data.kind in get(name).kinds)
-            raise UsageError(self.name, f"takes {' or '.join(self.kinds)}, got {data.kind}", f"for {data.kind}: {others}")
+            raise UsageError(
+                self.name,
+                tr("takes {names}, got {got}", names=either(self.kinds), got=data.kind),
+                tr("for {kind}: {others}", kind=data.kind, others=others),
+            )
         return self.make(data, **{name: self._checked(name, value) for name, value in options.items()})
 
     def settings_for(self, data: Fingerprint) -> dict[str, Value]:
@@ -155,8 +161,10 @@ class Entry:
         try:
             return self.options[name].check.validate_python(value)
         except ValidationError as error:
-            wanted = " or ".join(dict.fromkeys(found["msg"].removeprefix("Input should be ") for found in error.errors()))
-            raise SpecError(f"{self.name}.{name}", f"expected {wanted}, got {value!r}", self.options[name].meaning) from None
+            wanted = either(list(dict.fromkeys(map(wanted_by, error.errors()))))
+            raise SpecError(
+                f"{self.name}.{name}", tr("expected {wanted}, got {got!r}", wanted=wanted, got=value), declared(self.options[name].meaning)
+            ) from None
 
 
 _ENTRIES: dict[str, Entry] = {}
@@ -230,8 +238,10 @@ def from_file(path: str | Path) -> Spec:
     try:
         text = Path(path).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(str(path), f"could not be read: {reason}", "give a YAML spec or a name of the zoo") from error
+        reason = error.strerror if isinstance(error, OSError) else tr("it is not UTF-8 text")
+        raise UsageError(
+            str(path), tr("could not be read: {reason}", reason=reason), tr("give a YAML spec or a name of the zoo")
+        ) from error
     try:
         return from_yaml(text)
     except SpecError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from convrnn.core.errors import ShapeError
+from convrnn.core.language import tr
 from convrnn.core.seq import Ids
 from convrnn.layers.base import Spec
 from convrnn.layers.combine import Parallel, Residual, Serial
@@ -137,12 +138,20 @@ def mnist_cnn(data: Fingerprint) -> Spec:
     if data.fixed_length is None:
         raise ShapeError(
             "mnist-cnn",
-            f"expected pictures of one width, got {data.lengths[0]} to {data.lengths[2]}",
-            "resize them, or write a spec with Pool(windows=n) before Flatten(frames=n), or use crnn",
+            tr("expected pictures of one width, got {least} to {most}", least=data.lengths[0], most=data.lengths[2]),
+            tr("resize them, or write a spec with Pool(windows=n) before Flatten(frames=n), or use crnn"),
         )
     frames, height = (((size - 2) // 2 - 2) // 2 for size in (data.fixed_length, data.in_shape[0]))
     if min(frames, height) < 1:
-        raise ShapeError("mnist-cnn", f"expected pictures of at least 10x10, got {data.in_shape[0]}x{data.fixed_length}", "use crnn")
+        raise ShapeError(
+            "mnist-cnn",
+            tr(
+                "expected pictures of at least 10x10, got {height}x{width}",
+                height=data.in_shape[0],
+                width=data.fixed_length,
+            ),
+            tr("use crnn"),
+        )
     halve = Pool(2, partial="drop")
     return Serial(
         Conv(32, padding="valid", init="xavier"),

@@ -65,7 +65,7 @@ def test_options_are_checked() -> None:
     entry = zoo.get("crnn")
     with pytest.raises(SpecError, match=r"crnn.options: unknown name 'widht'; did you mean 'width'\?"):
         entry.spec(SERIES, widht=3)
-    with pytest.raises(SpecError, match=r"crnn.width: expected greater than 0, got -1; channels of the first"):
+    with pytest.raises(SpecError, match=r"crnn.width: expected a value greater than 0, got -1; channels of the first"):
         entry.spec(SERIES, width=-1)
     with pytest.raises(SpecError, match=r"crnn.width: expected a valid integer, got '64'"):
         entry.spec(SERIES, width="64")

@@ -1,0 +1,38 @@
+"""The parts of data and the metrics, by the name that people read for them. Knows the names alone, no metric's arithmetic.
+
+Files, JSON and options keep the names themselves; one that has no other name here stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from convrnn.core.language import tr
+
+_PARTS: Mapping[str, Callable[[], str]] = {
+    "train": lambda: tr("training"),
+    "valid": lambda: tr("validation"),
+    "test": lambda: tr("test"),
+}
+
+_TERMS: Mapping[str, Callable[[], str]] = {
+    "loss": lambda: tr("loss"),
+    "accuracy": lambda: tr("accuracy"),
+    "balanced_accuracy": lambda: tr("balanced accuracy"),
+    "macro_f1": lambda: tr("macro F1"),
+    "top5": lambda: tr("top-5 accuracy"),
+    "mae": lambda: tr("mean absolute error"),
+    "mse": lambda: tr("mean squared error"),
+    "rmse": lambda: tr("root mean squared error"),
+    "r2": lambda: tr("R\u00b2"),
+}
+
+
+def part_named(part: str) -> str:
+    """`train` -> training."""
+    return _PARTS[part]() if part in _PARTS else part
+
+
+def named(metric: str) -> str:
+    """`macro_f1` -> macro F1; one of somebody else's with blanks for its underscores."""
+    return _TERMS[metric]() if metric in _TERMS else metric.replace("_", " ")
