@@ -44,7 +44,7 @@ class Skipped(NamedTuple):
 
 
 class Result(NamedTuple):
-    """One training: its value on the test part (NaN: it diverged), and the recall of each class where there are classes."""
+    """One training: its value on the test part, and the recall of each class where there are classes."""
 
     set: str
     arm: str
@@ -165,7 +165,7 @@ def _result(record: Json, where: str) -> Result:
         seed=_needed(_whole(record, "seed", where), "seed", where),
         metric=_text(record, "metric", where),
         higher=better == "higher",
-        value=math.nan if (value := _real(record, "value", where)) is None else value,
+        value=_value(record, where),
         parameters=_needed(_whole(record, "parameters", where), "parameters", where),
         options=dict(record.get("options") or {}),
         per_class={str(label): float(recall) for label, recall in (record.get("per_class") or {}).items()},
@@ -226,6 +226,13 @@ def _real(record: Json, key: str, where: str) -> float | None:
     if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
         raise _wrong(where, key, "a number", value)
     return None if value is None else float(value)
+
+
+def _value(record: Json, where: str) -> float:
+    value = _real(record, "value", where)
+    if value is None:
+        raise _wrong(where, "value", "a number", value)
+    return value
 
 
 def _needed(value: int | None, key: str, where: str) -> int:

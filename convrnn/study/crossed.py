@@ -86,7 +86,8 @@ class Crossed:
         statistic = abs(self.centre) / self.error
         if not 0 < statistic < self._quantile(LEAST):
             return LEAST if statistic else 1.0
-        return 2 * math.exp(brentq(lambda log: self._quantile(math.exp(log)) - statistic, math.log(LEAST), math.log(0.5)))
+        found = brentq(lambda log: self._quantile(math.exp(log)) - statistic, math.log(LEAST), math.log(0.5), full_output=True)
+        return 2 * math.exp(found[0])
 
     def interval(self, level: float) -> tuple[float, float]:
         """Where the difference lies with this probability; without end where seeds or variance are missing."""

@@ -85,14 +85,23 @@ class Corrected(NamedTuple):
     level: float
 
 
-def holm(probabilities: Sequence[float], alpha: float) -> list[Corrected]:
-    """Holm's correction (1979): the smallest of m against alpha / m, the next against alpha / (m - 1), until one fails."""
-    m, corrected, told = len(probabilities), 0.0, 0
+def holm(probabilities: Sequence[float], alpha: float, omnibus: float = 0.0) -> list[Corrected]:
+    """Holm's correction (1979): the smallest of m against alpha / m, the next against alpha / (m - 1), until one fails.
+
+    Args:
+        probabilities: one a pair.
+        alpha: of all pairs together.
+        omnibus: p of a test that any differ at all; no pair is told apart where it is above alpha.
+    """
+    m, corrected, told = len(probabilities), omnibus, 0
     found: dict[int, Corrected] = {}
     for place, which in enumerate(sorted(range(m), key=probabilities.__getitem__)):
         corrected = max(corrected, min(1.0, (m - place) * probabilities[which]))
         told += corrected <= alpha
-        found[which] = Corrected(corrected, corrected <= alpha, 1 - alpha / (m - min(place, told)))
+        tail = alpha / (m - min(place, told))
+        if omnibus > alpha:  # as narrow as may be with 0 in every interval
+            tail = min(tail, 0.999 * min(probabilities))
+        found[which] = Corrected(corrected, corrected <= alpha, 1 - tail)
     return [found[which] for which in range(m)]
 
 

@@ -1,12 +1,11 @@
 """The results of a study as arrays: for each set and model the scores `[K, n]` of its K seeds on the n test rows. Knows records, no test.
 
-Where the mean of the scores of single rows is the value on record (accuracy, mean absolute or squared error, R squared), rows can be a
-sample; where it is not, or single answers were not kept, a seed has its value alone: `[K, 1]`. More is better throughout: errors are negative.
+Where the mean of the scores of single rows is the value on record (accuracy, mean absolute or squared error, R squared), rows can be
+a sample; where it is not, or single answers were not kept, a seed has its value alone: `[K, 1]`. More is better: errors are negative.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -32,7 +31,7 @@ class Field(NamedTuple):
         higher: whether more of it is better.
         sets: names, in the order of the study.
         arms: names, in the order of the study.
-        scores: by set and arm `[K, n]`; an arm that diverged on a set or was skipped there is not in it.
+        scores: by set and arm `[K, n]`; an arm that was skipped on a set, or failed there, is not in it.
         by_rows: the sets whose rows are known one by one.
     """
 
@@ -59,13 +58,12 @@ def _field(study: Study, metric: str, higher: bool) -> Field:
     for each in study.results:
         if (each.metric, each.higher) == (metric, higher):
             cells.setdefault((each.set, each.arm), []).append(each)
-    whole = {cell: found for cell, found in cells.items() if all(math.isfinite(each.value) for each in found)}
-    sets = tuple(each.name for each in study.sets if any(set_ == each.name for set_, _ in whole))
-    arms = tuple(each.name for each in study.arms if any(arm == each.name for _, arm in whole))
+    sets = tuple(each.name for each in study.sets if any(set_ == each.name for set_, _ in cells))
+    arms = tuple(each.name for each in study.arms if any(arm == each.name for _, arm in cells))
     scores: dict[tuple[str, str], Floats] = {}
     by_rows = set()
     for name in sets:
-        own = {arm: found for (set_, arm), found in whole.items() if set_ == name}
+        own = {arm: found for (set_, arm), found in cells.items() if set_ == name}
         _same_seeds(name, own)
         rows = {arm: _rows(study, found) for arm, found in own.items()}
         known = all(each is not None for each in rows.values())

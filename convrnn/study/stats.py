@@ -56,27 +56,16 @@ def write(folder: str | Path) -> Path:
 def statistics(study: Study) -> Json:
     """The content of `statistics.json`: one family of tests for each metric, which share `ALPHA`."""
     found = fields(study)
-    diverged = [
-        {"set": each.set, "arm": each.arm, "seed": each.seed, "metric": each.metric}
-        for each in study.results
-        if not math.isfinite(each.value)
-    ]
-    return {
-        "version": 1,
-        "alpha": ALPHA,
-        "level": LEVEL,
-        "families": [_family(each, ALPHA / len(found)) for each in found],
-        "diverged": diverged,
-    }
+    return {"version": 1, "alpha": ALPHA, "level": LEVEL, "families": [_family(each, ALPHA / len(found)) for each in found]}
 
 
 def _family(field: Field, alpha: float) -> Json:
     means = _means(field)
     draws = _draws(field)
-    everywhere = [arm for arm in field.arms if all((name, arm) in field.scores for name in field.sets)]
-    order = _order(field, means, everywhere)
+    order = _order(field, means)
+    omnibus = _omnibus(field)
     pairs = [_pair(field, means, each) for each in tested(field, alpha)]
-    leaderboard = _leaderboard(field, means, draws, order, everywhere)
+    leaderboard = _leaderboard(field, means, draws, order)
     return {
         "metric": field.metric,
         "better": "higher" if field.higher else "lower",
@@ -88,7 +77,7 @@ def _family(field: Field, alpha: float) -> Json:
         "test_rows": {name: next(s.shape[1] for (set_, _), s in field.scores.items() if set_ == name) for name in sorted(field.by_rows)},
         "leaderboard": leaderboard,
         "cells": [_cell(field, name, arm, draws) for name in field.sets for arm in order if (name, arm) in field.scores],
-        "friedman": _friedman(field, means, everywhere),
+        "friedman": omnibus and {"models": len(_everywhere(field)), "sets": len(field.sets), **omnibus._asdict()},
         "cliques": _cliques(sorted(leaderboard, key=lambda line: line["rank"]), pairs),
         "pairs": pairs,
     }
@@ -110,7 +99,9 @@ def tested(field: Field, alpha: float = ALPHA) -> list[Tested]:
     scope = _scope(field, alpha)
     tests = [_test(field, means, scope, *pair) for pair in pairs]
     plain = [test.p() for test in tests]
-    return [Tested(*each) for each in zip(pairs, tests, plain, ranked.holm(plain, alpha), strict=True)]
+    omnibus = _omnibus(field) if scope == "sets" else None
+    corrected = ranked.holm(plain, alpha, omnibus.f_p if omnibus else 0.0)
+    return [Tested(*each) for each in zip(pairs, tests, plain, corrected, strict=True)]
 
 
 def _scope(field: Field, alpha: float) -> Scope:
@@ -123,9 +114,10 @@ def _means(field: Field) -> dict[tuple[str, str], float]:
     return {cell: float(scores.mean()) for cell, scores in field.scores.items()}
 
 
-def _order(field: Field, means: dict[tuple[str, str], float], everywhere: list[str]) -> list[str]:
+def _order(field: Field, means: dict[tuple[str, str], float]) -> list[str]:
     """Models by their mean over sets, the best first; after them those that some set lacks, by theirs."""
     overall = {arm: float(np.mean([means[name, arm] for name in field.sets if (name, arm) in means])) for arm in field.arms}
+    everywhere = _everywhere(field)
     return sorted(field.arms, key=lambda arm: (arm not in everywhere, -overall[arm]))
 
 
@@ -154,12 +146,10 @@ def _cell(field: Field, name: str, arm: str, draws: dict[tuple[str, str], Floats
     }
 
 
-def _leaderboard(
-    field: Field, means: dict[tuple[str, str], float], draws: dict[tuple[str, str], Floats], order: list[str], everywhere: list[str]
-) -> list[Json]:
+def _leaderboard(field: Field, means: dict[tuple[str, str], float], draws: dict[tuple[str, str], Floats], order: list[str]) -> list[Json]:
     """Each model's mean over its sets, each set counting the same; ranks among the models that ran on every set."""
-    table = np.array([[means[name, arm] for arm in everywhere] for name in field.sets])
-    rank = dict(zip(everywhere, ranked.ranks(table).tolist(), strict=True)) if everywhere else {}
+    everywhere = _everywhere(field)
+    rank = dict(zip(everywhere, ranked.ranks(_table(field)).tolist(), strict=True)) if everywhere else {}
     lines = []
     for arm in order:
         names = [name for name in field.sets if (name, arm) in means]
@@ -174,11 +164,20 @@ def _interval(drawn: Floats) -> Json:
     return {"low": low, "high": high}
 
 
-def _friedman(field: Field, means: dict[tuple[str, str], float], everywhere: list[str]) -> Json | None:
-    table = np.array([[means[name, arm] for arm in everywhere] for name in field.sets])
-    if len(field.sets) < 2 or len(everywhere) < 3 or not np.ptp(table, axis=1).any():
-        return None
-    return {"models": len(everywhere), "sets": len(field.sets), **ranked.friedman(table)._asdict()}
+def _omnibus(field: Field) -> ranked.Omnibus | None:
+    """Friedman's test of the models that ran on every set, where there are three and they are not all equal."""
+    table = _table(field)
+    return ranked.friedman(table) if len(table) > 1 and table.shape[1] > 2 and np.ptp(table, axis=1).any() else None
+
+
+def _table(field: Field) -> Floats:
+    """Mean scores `[sets, models]` of the models that ran on every set."""
+    means = _means(field)
+    return np.array([[means[name, arm] for arm in _everywhere(field)] for name in field.sets])
+
+
+def _everywhere(field: Field) -> list[str]:
+    return [arm for arm in field.arms if all((name, arm) in field.scores for name in field.sets)]
 
 
 def _cliques(leaderboard: list[Json], pairs: list[Json]) -> list[list[str]]:
