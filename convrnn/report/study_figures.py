@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from convrnn.core.language import joined, tr
 from convrnn.core.terms import named
-from convrnn.report.figures import FAINT, HEIGHT, INK, SERIES, WIDTH, Drawing
+from convrnn.report.figures import FAINT, HEIGHT, INK, PAPER, SERIES, WIDTH, Drawing
 from convrnn.report.fonts import Lettering
 from convrnn.report.markup import Markup, tag
 from convrnn.report.numerals import decimal
@@ -106,8 +106,8 @@ def ranks(family: Json, look: Mapping[str, Look]) -> Drawing:
         row = depth + (at if left else len(lines) - 1 - at)
         end, own = (low - 0.1 * room if left else high + 0.1 * room), look[line["arm"]]
         axes.plot([line["rank"], line["rank"], end], [0, row, row], color=own.colour, linewidth=1.1, solid_joinstyle="miter")
-        axes.text(end, row, f" {own.label} ", ha="right" if left else "left", va="center_baseline")
-        axes.text(end, row - 0.12, f"{line['rank']:.2f}", ha="left" if left else "right", va="bottom", fontsize=7, color=FAINT)
+        text = f"{own.label}  {line['rank']:.2f} " if left else f" {line['rank']:.2f}  {own.label}"
+        axes.text(end, row, text, ha="right" if left else "left", va="center_baseline")
     for number, bar in enumerate(bars):
         ends = [place[bar[0]] - 0.012 * (high - low), place[bar[-1]] + 0.012 * (high - low)]
         axes.plot(ends, [0.35 + 0.32 * number] * 2, color=INK, linewidth=3.2, solid_capstyle="butt")
@@ -126,17 +126,16 @@ class Curve(NamedTuple):
 def curves(name: str, metric: str, trained: Sequence[Curve], look: Mapping[str, Look]) -> Drawing:
     """The metric on validation rows, epoch by epoch, of every training on a set; on training rows where none were held out."""
     figure, axes = _panel(tr("epoch"), named(metric), 2.7)
+    by_arm: dict[str, list[dict[int, float]]] = {}
+    many = len(trained) > FEW_LINES
     for each in trained:
-        pairs = [(epoch.epoch, (epoch.valid or epoch.train).get(metric, math.nan)) for epoch in each.epochs]
-        own = look[each.arm]
-        axes.plot(
-            *zip(*pairs, strict=True),
-            color=own.colour,
-            linestyle=own.dashes,
-            linewidth=0.9,
-            alpha=0.75,
-            rasterized=len(trained) > FEW_LINES,
-        )
+        by_epoch = {epoch.epoch: (epoch.valid or epoch.train).get(metric, math.nan) for epoch in each.epochs}
+        by_arm.setdefault(each.arm, []).append(by_epoch)
+        axes.plot(*zip(*by_epoch.items(), strict=True), color=look[each.arm].colour, linewidth=0.6, alpha=0.3, rasterized=many)
+    for arm, runs in by_arm.items():
+        epochs = sorted(set().union(*runs))
+        middle = [np.median([run[epoch] for run in runs if epoch in run]) for epoch in epochs]
+        axes.plot(epochs, middle, color=look[arm].colour, linestyle=look[arm].dashes, linewidth=1.5)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     longest = max(len(each.epochs) for each in trained)
     alt = tr("Learning curves of {count} trainings, {epochs} epochs at most.", count=len(trained), epochs=longest)
@@ -207,7 +206,6 @@ def _panel(x: str, y: str, height: float) -> tuple[Figure, Axes]:
 
 def _price_axis(axes: Axes, low: float, high: float) -> None:
     """Logarithmic where one arm costs three times another; round numbers, written short."""
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     if low > 0 and high > 3 * low:
         axes.set_xscale("log")
         axes.set_xlim(low / 1.35, high * 1.35)
@@ -219,6 +217,7 @@ def _price_axis(axes: Axes, low: float, high: float) -> None:
         margin = 0.12 * (high - low or low or 1.0)
         axes.set_xlim(low - margin, high + margin)
         axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
 
 
 def short(value: float) -> str:
@@ -248,5 +247,6 @@ def _label(axes: Axes, ends: Sequence[Priced], look: Mapping[str, Look]) -> None
             ha="right" if left else "left",
             va="center",
             fontsize=8,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.8, "alpha": 0.75},
             arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3},
         )

@@ -17,7 +17,7 @@ from convrnn.report.markup import Column, Markup, join, table, tag
 from convrnn.report.numerals import MINUS, NONE, cell, count, decimal, seconds
 from convrnn.report.records import Json, json_object
 from convrnn.report.study_records import Cost, Study
-from convrnn.report.study_words import Verdict, between, overall, probability, short_count
+from convrnn.report.study_words import Verdict, between, overall, probability, short, short_count
 
 LONG = 15  # rows from which a table of lesser interest is folded
 CLASSES = 24  # columns of a heat map; of more classes those that differ most
@@ -76,21 +76,19 @@ def key(arms: Sequence[str], swatches: Mapping[str, Markup], labels: Mapping[str
 
 
 def leaderboard(family: Json, costs: Sequence[Cost], swatches: Mapping[str, Markup]) -> Markup:
-    """Mean, interval and average rank of each model, its costs beside them."""
+    """Mean, interval and average rank of each model; its size and the time of a training beside them."""
     several = len(family["sets"]) > 1
-    prices = [(price, {line["arm"]: _price(costs, family, line["arm"], price) for line in family["leaderboard"]}) for price in PRICES]
-    prices = [(price, found) for price, found in prices if any(value is not None for value in found.values())]
     columns = [Column(tr("model")), Column(named(family["metric"]), True), Column(tr("95% interval"), True)]
     columns += [Column(tr("average rank"), True), Column(tr("sets"), True)] if several else [Column(tr("deviation over seeds"), True)]
-    columns += [Column(price.name(), True) for price, _ in prices]
+    shown = [price for price in PRICES if price.field in ("parameters", "train_seconds")]
+    columns += [Column(price.name(), True) for price in shown]
     deviation = {each["arm"]: each["deviation"] for each in family["cells"]}
     rows = []
     for line in family["leaderboard"]:
         rank = NONE if line["rank"] is None else f"{line['rank']:.2f}"
         beside = [rank, str(line["sets"])] if several else [cell(deviation[line["arm"]])]
-        paid = [NONE if (value := found[line["arm"]]) is None else price.written(value) for price, found in prices]
-        name = join([swatches[line["arm"]], line["arm"]])
-        rows.append([name, decimal(line["mean"]), between(line["low"], line["high"]), *beside, *paid])
+        paid = [_paid(costs, family, line["arm"], price) for price in shown]
+        rows.append([_name(line["arm"], swatches), decimal(line["mean"]), between(line["low"], line["high"]), *beside, *paid])
     explained = tr(
         "An interval says where the mean would lie with other seeds and other test rows (bootstrap over both). All models answer the same "
         "rows, so two whose intervals overlap may still differ: the pairs below tell."
@@ -98,8 +96,23 @@ def leaderboard(family: Json, costs: Sequence[Cost], swatches: Mapping[str, Mark
     return join([table(columns, rows), tag("p.under", explained)])
 
 
-def _price(costs: Sequence[Cost], family: Json, arm: str, price: Price) -> float | None:
-    return getattr(overall(costs, arm, family["sets"]), price.field)
+def costs_of(study: Study, family: Json, swatches: Mapping[str, Markup]) -> Markup:
+    """Every cost of each model, its mean over the sets."""
+    shown = [price for price in PRICES if any(getattr(cost, price.field) is not None for cost in study.costs)]
+    if not shown:
+        return Markup()
+    columns = [Column(tr("model")), *(Column(price.name(), True) for price in shown)]
+    rows = [[_name(arm, swatches), *(_paid(study.costs, family, arm, price) for price in shown)] for arm in family["arms"]]
+    return table(columns, rows)
+
+
+def _name(arm: str, swatches: Mapping[str, Markup]) -> Markup:
+    return tag("span.model", swatches[arm], arm)
+
+
+def _paid(costs: Sequence[Cost], family: Json, arm: str, price: Price) -> str:
+    value = getattr(overall(costs, arm, family["sets"]), price.field)
+    return NONE if value is None else price.written(value)
 
 
 def pairs(family: Json) -> Markup:
@@ -107,21 +120,24 @@ def pairs(family: Json) -> Markup:
     found = sorted(family["pairs"], key=lambda pair: (not pair["told"], pair["holm"]))
     if not found:
         return Markup()
-    columns = [Column(tr("ahead")), Column(tr("behind"))]
-    columns += [Column(name, True) for name in (tr("difference"), tr("interval"), tr("won, tied, lost"), "Holm p", "d_z", "A")]
+    several = len(family["sets"]) > 1
+    tally = [tr("won, tied, lost")] if several else []
+    columns = [Column(tr("model ahead")), Column(tr("model behind"))]
+    columns += [Column(name, True) for name in (tr("difference"), tr("interval"), *tally, "Holm p", "d_z", "A")]
     columns.append(Column(tr("verdict")))
     rows = []
     for pair in found:
-        tally = f"{pair['wins']}, {pair['ties']}, {pair['losses']}"
-        numbers = [decimal(pair["difference"]), between(pair["low"], pair["high"]), tally, probability(pair["holm"]).removeprefix("= ")]
-        effects = [cell(None if pair["d_z"] is None else round(pair["d_z"], 2)), f"{pair['superiority']:.2f}"]
-        said = tr("better") if pair["told"] else tr("cannot be told apart")
-        rows.append([pair["first"], pair["second"], *numbers, *effects, said])
+        numbers = [short(pair["difference"]), between(pair["low"], pair["high"])]
+        numbers += [f"{pair['wins']}, {pair['ties']}, {pair['losses']}"] if several else []
+        size = NONE if pair["d_z"] is None else f"{pair['d_z']:.2f}".replace("-", MINUS)
+        numbers += [probability(pair["holm"]).removeprefix("= "), size, f"{pair['superiority']:.2f}"]
+        rows.append([pair["first"], pair["second"], *numbers, tr("better") if pair["told"] else tr("cannot be told apart")])
     told = sum(pair["told"] for pair in found)
     name = tr("{pairs} pairs, {told} told apart", pairs=len(found), told=told)
     explained = tr(
-        "Each interval is as wide as its test asks for with so many pairs ({low} to {high}), so that it leaves out 0 just where the pair is "
-        "told apart. d_z: mean difference over its deviation (Cohen). A: how often one training beats one of the other (Vargha and Delaney).",
+        "Each interval is as wide as its test asks for with so many pairs ({low} to {high}), so that it leaves out 0 just where the pair "
+        "is told apart. d_z: mean difference over its deviation (Cohen). A: how often a training of the one beats one of the other "
+        "(Vargha and Delaney).",
         low=f"{min(pair['level'] for pair in found):.1%}",
         high=f"{max(pair['level'] for pair in found):.2%}",
     )
@@ -172,8 +188,9 @@ def by_class(study: Study, family: Json) -> Markup:
             if len(shown) == len(labels)
             else [tag("p.under", tr("The {shown} of {count} classes that differ most.", shown=len(shown), count=len(labels)))]
         )
-        found.append(folded(join([_heat(shown, arms, means, True, tr("class")), *note]), name, len(family["sets"]) > 1))
-    return join([tag("h3", tr("Recall by class")), *found]) if found else Markup()
+        heading = [tag("h3", name)] if len(family["sets"]) > 1 else []
+        found.append(join([*heading, _heat(shown, arms, means, True, tr("class")), *note]))
+    return folded(join(found), tr("Recall by class"), len(found) > 1, heading=True) if found else Markup()
 
 
 def _most_different(labels: Sequence[str], arms: Sequence[str], means: Mapping[tuple[str, str], float]) -> list[str]:
@@ -224,7 +241,7 @@ def compared(study: Study) -> Markup:
         chosen.setdefault((each.arm, each.set), []).append(each.options)
     arms = [[arm.name, arm.model, _options(arm.options)] for arm in study.arms]
     sets = [[each.name, each.data, each.kind, cell(each.rows), cell(each.classes)] for each in study.sets]
-    parts = [table([Column(tr("model")), Column(tr("kind")), Column(tr("options"))], arms)]
+    parts = [table([Column(tr("model")), Column(tr("built as")), Column(tr("options"))], arms)]
     heads = [Column(tr("set")), Column(tr("data")), Column(tr("kind")), Column(tr("rows"), True), Column(tr("classes"), True)]
     parts += [tag("h3", tr("Data sets")), table(heads, sets)]
     solved = [[arm, name, _options(found[0])] for (arm, name), found in chosen.items() if found[0]]

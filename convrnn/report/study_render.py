@@ -76,10 +76,17 @@ def _sections(study: Study, look: dict[str, Look], letters: Lettering, plates: P
         html.section(tr("Which models differ"), *apart),
         html.section(tr("By data set and class"), *heat),
         html.section(
-            tr("What they cost"), _plots(key, prices, tr("Up and to the left is better; the line joins what nothing beats in both."))
+            tr("What they cost"),
+            _plots(key, prices, tr("Up and to the left is better; the line joins the models that no other beats in both.")),
+            *(page.costs_of(study, family, swatches) for family in families),
         ),
         html.section(
-            tr("Learning curves"), _plots(key, curves, tr("Each line is a training, on the rows held out of training to watch it."))
+            tr("Learning curves"),
+            _plots(
+                key,
+                curves,
+                tr("Strong: the median of the trainings of a model; faint: each of them. On the rows held out of training to watch it."),
+            ),
         ),
         html.section(
             tr("How far back the gradient reaches"),

@@ -56,7 +56,7 @@ def pair_sentence(pair: Json) -> str:
         "first": pair["first"],
         "second": pair["second"],
         "p": probability(pair["holm"]),
-        "difference": decimal(pair["difference"]),
+        "difference": short(pair["difference"]),
         "between": between(pair["low"], pair["high"]),
     }
     if not pair["told"]:
@@ -78,10 +78,11 @@ def probability(p: float) -> str:
 
 def between(low: float | None, high: float | None) -> str:
     """[0.012, 0.050]; a dash where there is no interval."""
-    return NONE if low is None or high is None else f"[{_short(low)}, {_short(high)}]"
+    return NONE if low is None or high is None else f"[{short(low)},\u00a0{short(high)}]"
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Four places, as differences and intervals are compared; fewer where the numbers are large."""
     return f"{value:.4f}".replace("-", MINUS) if abs(value) < 10 else decimal(value)
 
 
@@ -161,7 +162,7 @@ def leaderboard(study: Study) -> list[str]:
             tr("95% interval"),
             *([tr("rank")] if several else []),
             tr("parameters"),
-            tr("training"),
+            tr("training time"),
         ]
         rows = [_cells(line, overall(study.costs, line["arm"], family["sets"]), several) for line in family["leaderboard"]]
         lines += [*([""] if lines else []), *_aligned(head, rows)]
