@@ -146,7 +146,7 @@ def pairs(family: Json) -> Markup:
 
 def _omnibus(family: Json) -> Markup:
     found = family["friedman"]
-    if found is None or found["sets"] < 2:
+    if found is None or family["scope"] != "sets":
         return Markup()
     said = tr(
         "Friedman's test over {sets} sets and {models} models: p {p} (chi squared {chi:.2f}), Iman and Davenport's F {f}: p {f_p}.",
@@ -154,7 +154,7 @@ def _omnibus(family: Json) -> Markup:
         models=found["models"],
         p=probability(found["p"]),
         chi=found["chi_squared"],
-        f=cell(found["f"]),
+        f=decimal(math.inf if found["f"] is None else found["f"]),
         f_p=probability(found["f_p"]),
     )
     return tag("p.under", said)
