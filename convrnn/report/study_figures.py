@@ -198,8 +198,9 @@ def gradients(name: str, found: Sequence[Gradient], look: Mapping[str, Look]) ->
 
 
 def _panel(x: str, y: str, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    axes = figure.add_subplot(xlabel=x, ylabel=y)
+    """Margins as every panel needs them: to measure the letters, as a layout engine does, takes as long as the drawing."""
+    figure = Figure(figsize=(WIDTH, height))
+    axes = figure.add_axes((0.145, 0.46 / height, 0.84, 1 - 0.54 / height), xlabel=x, ylabel=y)
     axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
     return figure, axes
 

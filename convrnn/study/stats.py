@@ -64,7 +64,7 @@ def _family(field: Field, alpha: float) -> Json:
     draws = _draws(field)
     order = _order(field, means)
     omnibus = _omnibus(field)
-    pairs = [_pair(field, means, each) for each in tested(field, alpha)]
+    pairs = [_pair(field, means, each) for each in compared(field, alpha)]
     leaderboard = _leaderboard(field, means, draws, order)
     return {
         "metric": field.metric,
@@ -83,7 +83,7 @@ def _family(field: Field, alpha: float) -> Json:
     }
 
 
-class Tested(NamedTuple):
+class Compared(NamedTuple):
     """A pair of models and its test."""
 
     pair: tuple[str, str]
@@ -92,7 +92,7 @@ class Tested(NamedTuple):
     corrected: Corrected
 
 
-def tested(field: Field, alpha: float = ALPHA) -> list[Tested]:
+def compared(field: Field, alpha: float = ALPHA) -> list[Compared]:
     """Every pair of models that share a set; in at most the share `alpha` of studies of equal models is any pair told apart."""
     means = _means(field)
     pairs = [pair for pair in combinations(field.arms, 2) if _common(field, *pair)]
@@ -101,7 +101,7 @@ def tested(field: Field, alpha: float = ALPHA) -> list[Tested]:
     plain = [test.p() for test in tests]
     omnibus = _omnibus(field) if scope == "sets" else None
     corrected = ranked.holm(plain, alpha, omnibus.f_p if omnibus else 0.0)
-    return [Tested(*each) for each in zip(pairs, tests, plain, corrected, strict=True)]
+    return [Compared(*each) for each in zip(pairs, tests, plain, corrected, strict=True)]
 
 
 def _scope(field: Field, alpha: float) -> Scope:
@@ -198,9 +198,9 @@ def _test(field: Field, means: dict[tuple[str, str], float], scope: Scope, first
     return Crossed.of([field.scores[name, first] - field.scores[name, second] for name in names])
 
 
-def _pair(field: Field, means: dict[tuple[str, str], float], tested: Tested) -> Json:
+def _pair(field: Field, means: dict[tuple[str, str], float], found: Compared) -> Json:
     """One pair, the model that is ahead first; a difference above 0 is in its favour, whether more or less of the metric is better."""
-    pair, test, p, corrected = tested
+    pair, test, p, corrected = found
     low, high = test.interval(corrected.level)
     ahead = test.difference >= 0
     first, second = pair if ahead else pair[::-1]

@@ -82,7 +82,7 @@ def test_a_difference_beyond_all_doubt_has_a_p() -> None:
 
 
 def test_the_bootstrap_is_as_wide_as_seeds_and_rows_make_the_mean() -> None:
-    """From models whose variance is known; drawing K of K seeds would be too narrow by a tenth of the deviation, seeds or rows alone by more."""
+    """From models whose variance is known; drawing K of K seeds would be too narrow, seeds or rows alone by more."""
     random = np.random.default_rng(4)
     k, n, of_seed, of_row, of_both = 5, 80, 0.05, 0.5, 0.3
     scores = [

@@ -8,14 +8,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convrnn.study.stats import ALPHA, tested
+from convrnn.study.stats import ALPHA, compared
 from tests.study.made import field
 
 # sets, seeds and test rows of a study of ten models
 SHAPES = {
-    "many sets, few seeds": [(12, 3, 40), (17, 3, 40)],
+    "many sets, few seeds": [(12, 3, 40)],
     "one set, 5 to 10 seeds": [(1, 5, 200), (1, 6, 40), (1, 8, 360), (1, 10, 100)],
-    "few sets, 5 seeds": [(3, 5, 100), (5, 5, 60)],
+    "few sets, 5 seeds": [(3, 5, 100)],
 }
 
 
@@ -25,7 +25,7 @@ def share_with_a_winner(shapes: list[tuple[int, int, int]], studies: int, seed: 
     for number in range(studies):
         sets, seeds, rows = shapes[number % len(shapes)]
         run = (0.0, 0.3, 0.6)[number % 3]  # how much trainings differ as a whole
-        found += any(each.corrected.told for each in tested(field(random, [0.0] * 10, sets, seeds=seeds, rows=rows, run=run, kind=kind)))
+        found += any(each.corrected.told for each in compared(field(random, [0.0] * 10, sets, seeds=seeds, rows=rows, run=run, kind=kind)))
     return found / studies
 
 
@@ -48,7 +48,7 @@ def test_a_real_difference_is_found_in_most_studies(shape: tuple[int, int, int],
     random, found = np.random.default_rng(2), 0
     sets, seeds, rows = shape
     for _ in range(20):
-        told = [each for each in tested(field(random, [0.0] * 5 + [-gain], sets, seeds=seeds, rows=rows)) if each.corrected.told]
+        told = [each for each in compared(field(random, [0.0] * 5 + [-gain], sets, seeds=seeds, rows=rows)) if each.corrected.told]
         worse = [each for each in told if "model-5" in each.pair]
         assert all(each.test.difference > 0 for each in worse), "model-5 stands second in its pairs"
         found += bool(worse)
@@ -63,5 +63,5 @@ def test_five_seeds_that_agree_prove_nothing_about_another_test_part() -> None:
     better[:, 30:32] = 1
     study = field(np.random.default_rng(3), [0.0, 0.0], 1, seeds=5, rows=40)
     scores = {("set-0", "model-0"): better, ("set-0", "model-1"): right}
-    (pair,) = tested(study._replace(scores=scores))
+    (pair,) = compared(study._replace(scores=scores))
     assert not pair.corrected.told and pair.p > 0.3
