@@ -129,9 +129,9 @@ def damage(folder: Path, number: int, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"value": None}, "results.jsonl:7: value: expected a number, got None"),
-        ({"better": "most"}, "results.jsonl:7: better: expected higher or lower, got 'most'"),
-        ({"seed": 9}, r"results.jsonl: digits, gru: expected the seeds \(0, 1, 2, 3, 4\) of crnn, got \(0, 9, 2, 3, 4\)"),
+        ({"value": None}, r"results\.jsonl:7: value: expected a number, got None"),
+        ({"better": "most"}, r"results\.jsonl:7: better: expected higher or lower, got 'most'"),
+        ({"seed": 9}, r"results\.jsonl: digits, gru: expected the seeds \(0, 1, 2, 3, 4\) of crnn, got \(0, 9, 2, 3, 4\)"),
     ],
 )
 def test_a_damaged_record_is_named_and_nothing_written(damaged: Folder, changes: dict[str, Any], message: str) -> None:
@@ -144,5 +144,5 @@ def test_a_damaged_record_is_named_and_nothing_written(damaged: Folder, changes:
 
 
 def test_a_folder_that_is_no_study(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="expected a study folder with study.json, found none; give the folder"):
+    with pytest.raises(DataError, match=r"expected a study folder with study\.json, found none; give the folder"):
         stats.write(tmp_path)

@@ -1,4 +1,4 @@
-"""Whole reports of made studies: complete, self-contained, verdict first, Chinese with and without a font, and the leaderboard of a terminal."""
+"""Whole reports of made studies: complete, self-contained, verdict first, in Chinese with and without a font; a terminal's leaderboard."""
 
 from __future__ import annotations
 
@@ -199,12 +199,9 @@ def test_no_two_of_forty_models_look_alike() -> None:
     assert len({(colour, marker) for colour, _, marker in seen}) >= 24 and len(seen) >= 24
 
 
-def test_convrnn_report_knows_a_study_from_a_run(
-    damaged: Folder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_convrnn_report_knows_a_study_from_a_run(damaged: Folder, capsys: pytest.CaptureFixture[str]) -> None:
     folder = damaged("errors")
-    monkeypatch.setattr("sys.argv", ["convrnn", "report", str(folder), "--json"])
-    assert main() == 0
+    assert main(["report", str(folder), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["report"] == str(folder / "report.html") and str(folder / "plots" / "means-0.png") in shown["plots"]
 
