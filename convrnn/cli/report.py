@@ -13,13 +13,15 @@ NAME = "report"
 
 
 def run(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `convrnn train` wrote, also while it trains.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A folder that `convrnn train` or `convrnn compare` wrote, also while it trains.")
+    ],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Draw the report of a run again: report.html and plots."""
-    from convrnn.report import render
+    """Draw the report of a run or a study again: report.html and plots."""
+    from convrnn.report import is_study, render, render_study
 
-    page = render(folder)
+    page = render_study(folder) if is_study(folder) else render(folder)
     if json:
         console.as_json({"report": str(page), "plots": sorted(str(plot) for plot in (folder / "plots").glob("*.png"))})
     else:

@@ -25,17 +25,23 @@ LONG = 14  # rows from which a table of lesser interest is folded
 
 
 def page(run: Run, sections: Sequence[Markup]) -> str:
-    """The whole document."""
+    """The whole document of a run."""
+    foot = fill(tr("Written by convrnn from the records of the run {folder}.", folder=SLOTS[0]), tag("code", run.folder))
+    return document(title(run), sections, foot)
+
+
+def document(name: str, sections: Sequence[Markup], foot: Markup) -> str:
+    """A whole document under a title."""
     style = resources.files("convrnn.report").joinpath("page.css").read_text(encoding="utf-8")
     head = [
         Markup('<meta charset="utf-8">'),
         Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        tag("title", title(run)),
+        tag("title", name),
         Markup(f"<style>{style}</style>"),
     ]
-    foot = tag("footer", fill(tr("Written by convrnn from the records of the run {folder}.", folder=SLOTS[0]), tag("code", run.folder)))
-    body = tag("main", tag("h1", title(run)), *sections)
-    return f'<!doctype html>\n<html lang="{LANGUAGE_TAGS[spoken()]}">\n<head>{join(head)}</head>\n<body>{body}{foot}</body>\n</html>\n'
+    body = tag("main", tag("h1", name), *sections)
+    whole = join([body, tag("footer", foot)])
+    return f'<!doctype html>\n<html lang="{LANGUAGE_TAGS[spoken()]}">\n<head>{join(head)}</head>\n<body>{whole}</body>\n</html>\n'
 
 
 def title(run: Run) -> str:
@@ -84,9 +90,7 @@ def classes(scores: Classified, numbered: bool) -> Markup:
     for number, each in enumerate(scores.per_class(), start=1):
         row = [each.label or tr("(empty)"), *(_bar(share) for share in (each.precision, each.recall, each.f1)), count(each.support)]
         rows.append([str(number), *row] if numbered else row)
-    return tag(
-        "div", tag("h3", tr("By class")), _folded(table(columns, rows), tr("{count} classes", count=len(rows)), len(rows) > 3 * LONG)
-    )
+    return tag("div", tag("h3", tr("By class")), folded(table(columns, rows), tr("{count} classes", count=len(rows)), len(rows) > 3 * LONG))
 
 
 def confused(scores: Classified) -> Markup:
@@ -166,11 +170,7 @@ def data(run: Run) -> Markup:
             _facts(facts),
             *([table(columns, rows)] if rows else []),
             _class_rows(parts),
-            *(
-                [_folded(tag("p", ", ".join(channels)), tr("Channels"), len(channels) > 2 * LONG, heading=True)]
-                if len(channels) > 1
-                else []
-            ),
+            *([folded(tag("p", ", ".join(channels)), tr("Channels"), len(channels) > 2 * LONG, heading=True)] if len(channels) > 1 else []),
             *([tag("h3", tr("Noticed while reading")), tag("ul.notes", *notes)] if notes else []),
         ]
     )
@@ -331,7 +331,7 @@ def _class_rows(parts: Mapping[str, Mapping[str, Any]]) -> Markup:
         ]
         for label in labels
     ]
-    return _folded(table(columns, rows), tr("Classes"), len(rows) > LONG, heading=True)
+    return folded(table(columns, rows), tr("Classes"), len(rows) > LONG, heading=True)
 
 
 def _layers(layers: Sequence[Mapping[str, Any]]) -> Markup:
@@ -369,7 +369,8 @@ def _facts(facts: Mapping[str, Any]) -> Markup:
     return tag("dl.facts", *known) if known else Markup()
 
 
-def _folded(content: Markup, name: str, fold: bool, heading: bool = False) -> Markup:
+def folded(content: Markup, name: str, fold: bool, heading: bool = False) -> Markup:
+    """Content under a name that opens it, or, where it need not be folded, under its heading if it wants one."""
     if fold:
         return tag("details", tag("summary", name), content)
     return join([tag("h3", name), content]) if heading else content

@@ -167,15 +167,15 @@ def read(folder: str | Path) -> Run:
             str(place), tr("expected history.jsonl or metrics.json, found neither"), tr("give a folder that `convrnn train` wrote")
         )
     steps, epochs = read_history(place / "history.jsonl")
-    summary = _object(place / "summary.json") or {}
+    summary = json_object(place / "summary.json") or {}
     config = place / "config.yaml"
     return Run(
         folder=place.resolve().name,
         config=_text(config) if config.exists() else "",
-        metrics=_object(place / "metrics.json"),
+        metrics=json_object(place / "metrics.json"),
         steps=steps,
         epochs=epochs,
-        answers=tuple(_answer(record, where) for where, record in _lines(place / "predictions.jsonl") if record.get("target") is not None),
+        answers=answers(place / "predictions.jsonl"),
         mistakes=_mistakes(place),
         gates=_gates(place),
         data=_part(summary, "data"),
@@ -206,12 +206,21 @@ def read_history(path: str | Path) -> tuple[tuple[Step, ...], tuple[Epoch, ...]]
         DataError: a line that is no record.
     """
     steps, epochs = [], []
-    for where, record in _lines(Path(path)):
+    for where, record in lines(Path(path)):
         if "train" in record:
             epochs.append(Epoch.of(record, where))
         else:
             steps.append(Step.of(record, where))
     return tuple(steps), tuple(epochs)
+
+
+def answers(path: str | Path) -> tuple[Answer, ...]:
+    """The answers to rows with a known target of a `predictions.jsonl`; none when there is no such file.
+
+    Raises:
+        DataError: a line that is no record.
+    """
+    return tuple(_answer(record, where) for where, record in lines(Path(path)) if record.get("target") is not None)
 
 
 def _answer(record: Json, where: str) -> Answer:
@@ -308,7 +317,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         raise JobError(path.name, tr("could not be read: {reason}", reason=error.strerror or error), tr("check its permissions")) from error
 
 
-def _lines(path: Path) -> list[tuple[str, Json]]:
+def lines(path: Path) -> list[tuple[str, Json]]:
     """The records of a JSON lines file with where each stands; a last line cut off by a kill (no line end) is not a record."""
     if not path.exists():
         return []
@@ -325,7 +334,8 @@ def _lines(path: Path) -> list[tuple[str, Json]]:
     return found
 
 
-def _object(path: Path) -> Json | None:
+def json_object(path: Path) -> Json | None:
+    """The object that a file holds, or None if there is no such file."""
     if not path.exists():
         return None
     record = _parse(_text(path), path.name)

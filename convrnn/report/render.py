@@ -40,14 +40,14 @@ def render(run_dir: str | Path, *, lettering: Lettering | None = None) -> Path:
         DataError: the folder is no run folder, or a record is damaged; nothing was written.
         JobError: a file cannot be read or written.
     """
-    figures = _figures()
+    figures = drawing_room()
     from convrnn.report.fonts import Lettering
 
     place = Path(run_dir)
     run = records.read(place)
     with figures.style(letters := lettering or Lettering.find()):
         text, pictures = _compose(run, letters)
-    return _save(place, text, pictures)
+    return save(place, text, pictures)
 
 
 def heatmap(inner: Inner) -> bytes:
@@ -56,7 +56,7 @@ def heatmap(inner: Inner) -> bytes:
     Raises:
         UsageError: matplotlib is not installed.
     """
-    figures = _figures()
+    figures = drawing_room()
     from convrnn.report import gates
     from convrnn.report.drawing import png
     from convrnn.report.fonts import Lettering
@@ -65,7 +65,7 @@ def heatmap(inner: Inner) -> bytes:
         return png(gates.heat(inner, letters))
 
 
-def _figures() -> ModuleType:
+def drawing_room() -> ModuleType:
     """The module that draws; raises `UsageError` where matplotlib is not installed."""
     try:
         from convrnn.report import figures
@@ -77,7 +77,7 @@ def _figures() -> ModuleType:
 
 
 @dataclass(frozen=True)
-class _Plates:
+class Plates:
     """The figures of a report, by name; drawn once, shown in the page and saved as files."""
 
     drawings: dict[str, Drawing]
@@ -97,10 +97,10 @@ def _compose(run: Run, letters: Lettering) -> tuple[str, dict[str, bytes]]:
     """The page and the bytes of its pictures."""
     result = scores.classified(run) or scores.regressed(run)
     with speaking(letters.language()):
-        plates = _Plates({drawing.name: drawing for drawing in _draw(run, result, letters)})
+        plates = Plates({drawing.name: drawing for drawing in _draw(run, result, letters)})
     sections = [
         html.headline(run, result),
-        _lettered(letters),
+        lettered(letters),
         html.section(tr("Learning curves"), _curves(run, plates)),
         *_answers(result, plates, letters),
         html.section(tr("Most confident mistakes") if isinstance(result, Classified) else tr("Largest errors"), _mistakes(run)),
@@ -112,7 +112,7 @@ def _compose(run: Run, letters: Lettering) -> tuple[str, dict[str, bytes]]:
     return html.page(run, sections), plates.files()
 
 
-def _lettered(letters: Lettering) -> Markup:
+def lettered(letters: Lettering) -> Markup:
     """Why the figures are in another language than the page, if they are."""
     if letters.language() == spoken():
         return Markup()
@@ -145,14 +145,14 @@ def _metric(run: Run) -> str | None:
     return next((name for name in ("accuracy", "r2", *recorded) if name in recorded), None)
 
 
-def _curves(run: Run, plates: _Plates) -> Markup:
+def _curves(run: Run, plates: Plates) -> Markup:
     if not run.epochs:
         return Markup()
     said = html.findings(curves.findings(run.epochs, scores.chance_loss(scores.training_counts(run))))
     return join([said, tag("div.plots", *(plates.show(name) for name in ("loss", "metric", "rate", "norm")))])
 
 
-def _answers(result: Classified | Regressed | None, plates: _Plates, letters: Lettering) -> list[Markup]:
+def _answers(result: Classified | Regressed | None, plates: Plates, letters: Lettering) -> list[Markup]:
     if result is None:
         return []
     if isinstance(result, Regressed):
@@ -177,7 +177,7 @@ def _mistakes(run: Run) -> Markup:
     return mistakes.cards(run.mistakes, channels) if run.mistakes else Markup()
 
 
-def _gates(run: Run, result: Classified | Regressed | None, plates: _Plates, letters: Lettering) -> Markup:
+def _gates(run: Run, result: Classified | Regressed | None, plates: Plates, letters: Lettering) -> Markup:
     if not run.gates:
         return Markup()
     from convrnn.report import gates
@@ -186,7 +186,8 @@ def _gates(run: Run, result: Classified | Regressed | None, plates: _Plates, let
     return plates.show("gates", gates.caption(run.gates, numbered), wide=True)
 
 
-def _save(place: Path, text: str, pictures: dict[str, bytes]) -> Path:
+def save(place: Path, text: str, pictures: dict[str, bytes]) -> Path:
+    """Writes a report and its pictures; gives the path of the page."""
     plots = place / "plots"
     try:
         plots.mkdir(exist_ok=True)

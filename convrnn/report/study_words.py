@@ -1,0 +1,215 @@
+"""What statistics say, as sentences: who is better, who cannot be told apart, and what that holds for. Knows `statistics.json`, no test.
+
+A sentence never says more than a corrected test showed. Numbers stand as `statistics.json` has them, rounded for a reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from convrnn.core.columns import width
+from convrnn.core.language import both, tr
+from convrnn.core.terms import named
+from convrnn.report.numerals import MINUS, NONE, count, decimal, seconds
+from convrnn.report.records import Json
+from convrnn.report.study_records import Cost, Study
+
+COLUMNS = 80
+LONGEST = 20  # columns of the name of a model on a terminal
+
+
+class Verdict(NamedTuple):
+    """What the pairs of one metric show.
+
+    Attributes:
+        headline: one sentence on the model that is ahead.
+        decided: whether that model is better than any other.
+        details: what it was better than and by how much, and what it cannot be told apart from.
+        holds: what this is true of, and why no more can be said.
+    """
+
+    headline: str
+    decided: bool
+    details: tuple[str, ...]
+    holds: tuple[str, ...]
+
+
+def verdict(statistics: Json) -> list[Verdict]:
+    """One verdict for each metric of a study."""
+    return [_verdict(family) for family in statistics["families"]]
+
+
+def leader(family: Json) -> str:
+    """The model that is told better than most others; of several the first of the leaderboard."""
+    net = dict.fromkeys(family["arms"], 0)
+    for pair in family["pairs"]:
+        if pair["told"]:
+            net[pair["first"]] += 1
+            net[pair["second"]] -= 1
+    return max(net, key=net.__getitem__)
+
+
+def pair_sentence(pair: Json) -> str:
+    """What was found of two models, with the numbers that it rests on."""
+    numbers = {
+        "first": pair["first"],
+        "second": pair["second"],
+        "p": probability(pair["holm"]),
+        "difference": short(pair["difference"]),
+        "between": between(pair["low"], pair["high"]),
+    }
+    if not pair["told"]:
+        return tr("{first} and {second} cannot be told apart here (Holm p {p}, difference {difference} {between}).", **numbers)
+    if pair["sets"] == 1:
+        return tr("{first} is better than {second} (Holm p {p}, difference {difference} {between}).", **numbers)
+    return tr(
+        "{first} is better than {second}, ahead on {wins} of {sets} sets (Holm p {p}, difference {difference} {between}).",
+        **numbers,
+        wins=pair["wins"],
+        sets=pair["sets"],
+    )
+
+
+def probability(p: float) -> str:
+    """= 0.0041; < 0.0001."""
+    return "< 0.0001" if p < 1e-4 else f"= {p:.2g}"
+
+
+def between(low: float | None, high: float | None) -> str:
+    """[0.012, 0.050]; a dash where there is no interval."""
+    return NONE if low is None or high is None else f"[{short(low)},\u00a0{short(high)}]"
+
+
+def short(value: float) -> str:
+    """Four places, as differences and intervals are compared; fewer where the numbers are large."""
+    return f"{value:.4f}".replace("-", MINUS) if abs(value) < 10 else decimal(value)
+
+
+def _verdict(family: Json) -> Verdict:
+    if len(family["arms"]) < 2:
+        return Verdict(tr("There is one model here, and nothing to compare it with."), False, (), ())
+    best = leader(family)
+    beaten = [pair for pair in family["pairs"] if pair["told"] and pair["first"] == best]
+    equal = [_other(pair, best) for pair in family["pairs"] if not pair["told"] and best in (pair["first"], pair["second"])]
+    equal = [arm for arm in family["arms"] if arm in equal]
+    details = [pair_sentence(pair) for pair in sorted(beaten, key=lambda pair: family["arms"].index(pair["second"]))]
+    if not any(pair["told"] for pair in family["pairs"]):
+        headline = tr("{models} cannot be told apart here.", models=both(family["arms"]))
+    elif len(beaten) == len(family["arms"]) - 1:
+        headline = tr("{model} is better than every other model here.", model=best)
+    else:
+        headline = tr("{model} is ahead, and cannot be told apart from {others}.", model=best, others=both(equal or [NONE]))
+    return Verdict(headline, bool(beaten), tuple(details), tuple(_holds(family)))
+
+
+def _other(pair: Json, arm: str) -> str:
+    return pair["second"] if pair["first"] == arm else pair["first"]
+
+
+def _holds(family: Json) -> Sequence[str]:
+    """What the verdict is about, what was tested, and what keeps it from saying more."""
+    sets, pairs, metric = len(family["sets"]), len(family["pairs"]), named(family["metric"])
+    if family["scope"] == "sets":
+        return [
+            tr(
+                "Tested over {sets} data sets ({metric}; Friedman's test, then Wilcoxon's signed-rank test of each of {pairs} pairs, "
+                "Holm's correction): it holds for sets like these.",
+                sets=sets,
+                metric=metric,
+                pairs=pairs,
+            )
+        ]
+    if family["seeds"] < 2:
+        return [tr("There is one training of each model: what another one would give cannot be told. Give --seeds 5 or more.")]
+    said = [
+        tr(
+            "Tested over {seeds} trainings of each model and the rows of the test part ({metric}, {pairs} pairs, Holm's correction).",
+            seeds=family["seeds"],
+            metric=metric,
+            pairs=pairs,
+        )
+    ]
+    if sets == 1:
+        said.append(tr("It holds for this data set; whether it holds for others, one set cannot say."))
+    else:
+        said.append(
+            tr(
+                "It holds for the mean over these {sets} data sets; {sets} sets are too few to speak of others with {pairs} pairs.",
+                sets=sets,
+                pairs=pairs,
+            )
+        )
+    lacking = [name for name in family["sets"] if name not in family["test_rows"]]
+    if lacking:
+        said.append(tr("Of {sets} the answers to single rows are not known: there it holds for these test rows only.", sets=both(lacking)))
+    if family["seeds"] < 5:
+        said.append(tr("With {seeds} seeds only large differences can be told; five or more see smaller ones.", seeds=family["seeds"]))
+    return said
+
+
+def leaderboard(study: Study) -> list[str]:
+    """The leaderboard as lines of at most 80 columns: mean, interval, average rank, parameters, time of a training.
+
+    Costs are means over the sets that a model ran on; empty before there are statistics.
+    """
+    lines: list[str] = []
+    for family in (study.statistics or {"families": ()})["families"]:
+        several = len(family["sets"]) > 1
+        head = [
+            tr("model"),
+            named(family["metric"]),
+            tr("95% interval"),
+            *([tr("rank")] if several else []),
+            tr("parameters"),
+            tr("training time"),
+        ]
+        rows = [_cells(line, overall(study.costs, line["arm"], family["sets"]), several) for line in family["leaderboard"]]
+        lines += [*([""] if lines else []), *_aligned(head, rows)]
+        if any(line["sets"] < len(family["sets"]) for line in family["leaderboard"]):
+            lines.append(tr("* not on every set: its mean is of other sets than that of the rest"))
+    return lines
+
+
+def _cells(line: Json, cost: Cost, several: bool) -> list[str]:
+    star = "*" if several and line["rank"] is None else ""
+    rank = [NONE if line["rank"] is None else f"{line['rank']:.2f}"] if several else []
+    size = NONE if cost.parameters is None else short_count(cost.parameters)
+    time = NONE if cost.train_seconds is None else seconds(cost.train_seconds)
+    return [_cut(line["arm"]) + star, decimal(line["mean"]), between(line["low"], line["high"]), *rank, size, time]
+
+
+def overall(costs: Sequence[Cost], arm: str, sets: Sequence[str]) -> Cost:
+    """What an arm costs on these sets on average; None for what was measured on none of them."""
+    own = [cost for cost in costs if cost.arm == arm and cost.set in sets]
+
+    def mean(name: str) -> Any:
+        known = [value for cost in own if (value := cost._asdict()[name]) is not None]
+        return sum(known) / len(known) if known else None
+
+    return Cost("", arm, *(mean(name) for name in Cost._fields[2:]))
+
+
+def short_count(number: float) -> str:
+    """489,706; 12.3M."""
+    for least, letter in ((1e9, "G"), (1e7, "M")):
+        if number >= least:
+            return f"{number / (1e9 if letter == 'G' else 1e6):.3g}{letter}"
+    return count(number)
+
+
+def _cut(name: str) -> str:
+    while width(name) > LONGEST:
+        name = name.removesuffix("\u2026")[:-1] + "\u2026"
+    return name
+
+
+def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    table = [head, *rows]
+    wide = [max(width(row[column]) for row in table) for column in range(len(head))]
+    return ["  ".join(_padded(text, wide[at], at > 0) for at, text in enumerate(row)).rstrip() for row in table]
+
+
+def _padded(text: str, wide: int, right: bool) -> str:
+    space = " " * (wide - width(text))
+    return space + text if right else text + space

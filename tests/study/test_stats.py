@@ -1,0 +1,148 @@
+"""`statistics.json` of made studies: the same bytes, the right test for the numbers of sets and models, and nothing that was not shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convrnn.core.errors import DataError
+from convrnn.report import read_study
+from convrnn.report.records import Answer
+from convrnn.study import stats
+from convrnn.study.scores import fields, row_scores
+from tests.study.made import ERRORS, Plan, write_lines, write_study
+
+Folder = Callable[[str], Path]
+
+
+def family(folder: Path) -> dict[str, Any]:
+    (only,) = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))["families"]
+    return only
+
+
+def test_the_same_results_give_the_same_bytes(finished: Folder, damaged: Folder) -> None:
+    folder = damaged("few")
+    before = (folder / "statistics.json").read_bytes()
+    (folder / "statistics.json").unlink()
+    assert stats.write(folder).read_bytes() == before
+    assert not list(folder.glob("*.part"))
+
+
+def test_many_sets_are_the_sample_and_few_are_not(finished: Folder) -> None:
+    many, few, one = (family(finished(name)) for name in ("many", "few", "one"))
+    assert (many["scope"], few["scope"], one["scope"]) == ("sets", "seeds", "seeds")
+    assert many["friedman"]["models"] == 12 and one["friedman"] is None
+    assert len(many["pairs"]) == 66 and many["cliques"]
+    assert one["test_rows"] == {"digits": 359}
+
+
+@pytest.mark.parametrize("name", ["many", "few", "one", "errors"])
+def test_every_pair_is_told_apart_just_where_its_interval_leaves_out_0(finished: Folder, name: str) -> None:
+    found = family(finished(name))
+    for pair in found["pairs"]:
+        assert pair["told"] == (pair["holm"] <= stats.ALPHA) == (pair["low"] > 0)
+        assert pair["wins"] + pair["ties"] + pair["losses"] == pair["sets"]
+        assert pair["difference"] >= 0 and 0 <= pair["superiority"] <= 1
+    rnn = [pair for pair in found["pairs"] if "rnn" in (pair["first"], pair["second"])]
+    assert all(pair["second"] == "rnn" for pair in rnn if pair["told"]) and any(pair["told"] for pair in rnn), "it was made worse by far"
+
+
+def test_means_and_intervals_are_those_of_the_results(finished: Folder) -> None:
+    """An error counts as it is recorded, less of it being better."""
+    found, study = family(finished("errors")), read_study(finished("errors"))
+    assert found["better"] == "lower" and found["arms"] == ["crnn", "gru", "rnn"]
+    for each in found["cells"]:
+        values = [result.value for result in study.results if result.arm == each["arm"]]
+        assert each["values"] == pytest.approx(values)
+        assert (each["mean"], each["deviation"]) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
+        assert each["low"] < each["mean"] < each["high"]
+
+
+def test_one_training_of_each_model_tells_nothing(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "single", Plan({"crnn": 3.0, "rnn": -3.0}, {"digits": 300}, seeds=1))
+    stats.write(folder)
+    found = family(folder)
+    assert [(pair["told"], pair["low"]) for pair in found["pairs"]] == [(False, None)]
+    assert [line["low"] for line in found["leaderboard"]] == [None, None]
+
+
+def test_a_model_that_lacks_a_set_is_compared_on_the_others_and_has_no_rank(damaged: Folder) -> None:
+    folder = damaged("few")
+    records = [json.loads(line) for line in (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()]
+    write_lines(folder / "results.jsonl", [each for each in records if (each["set"], each["arm"]) != ("ECG", "crnn")])
+    stats.write(folder)
+    found = family(folder)
+    assert [(line["arm"], line["sets"], line["rank"]) for line in found["leaderboard"]] == [
+        ("lstm", 3, 1.0),
+        ("rnn", 3, 2.0),
+        ("crnn", 2, None),
+    ]
+    assert {pair["sets"] for pair in found["pairs"]} == {2, 3}
+
+
+def test_each_metric_is_a_family_of_its_own_and_they_share_alpha(finished: Folder, tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "errors", ERRORS)
+    (folder / "runs" / "digits").symlink_to(finished("one") / "runs" / "digits")
+    for file in ("results.jsonl",):
+        (folder / file).write_text((folder / file).read_text() + (finished("one") / file).read_text())
+    about, other = (json.loads((place / "study.json").read_text()) for place in (folder, finished("one")))
+    about["sets"] += other["sets"]
+    about["arms"] += [arm for arm in other["arms"] if arm not in about["arms"]]
+    (folder / "study.json").write_text(json.dumps(about))
+    stats.write(folder)
+    families = json.loads((folder / "statistics.json").read_text())["families"]
+    assert [(each["metric"], each["alpha"]) for each in families] == [("mae", 0.025), ("accuracy", 0.025)]
+
+
+def test_rows_count_only_where_they_make_up_the_value(damaged: Folder) -> None:
+    """Another metric under the same name, or a file of another training: the rows are not what the value is the mean of."""
+    folder = damaged("one")
+    (folder / "runs" / "digits" / "gru" / "seed-3" / "predictions.jsonl").write_text('{"label": "1", "target": "2"}\n')
+    (field,) = fields(read_study(folder))
+    assert field.by_rows == frozenset() and field.scores["digits", "crnn"].shape == (5, 1)
+    stats.write(folder)
+    assert family(folder)["test_rows"] == {}
+
+
+@pytest.mark.parametrize(("metric", "expected"), [("mae", 2.5), ("mse", 8.5), ("r2", 1 - 8.5 / 25), ("accuracy", 0.0)])
+def test_scores_of_rows_make_up_the_metric(metric: str, expected: float) -> None:
+    answers = [Answer("1", "0", "9" if metric == "accuracy" else None, 1.0, np.nan), Answer("2", "10", "9", 14.0, np.nan)]
+    scores = row_scores(metric, answers)
+    assert scores is not None and scores.mean() == pytest.approx(expected)
+
+
+def test_a_metric_that_is_no_mean_over_rows_has_none() -> None:
+    assert row_scores("macro_f1", [Answer("1", "a", "a", np.nan, 1.0)]) is None
+
+
+def damage(folder: Path, number: int, **changes: Any) -> None:
+    records = [json.loads(line) for line in (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()]
+    records[number] |= changes
+    write_lines(folder / "results.jsonl", records)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"value": None}, r"results\.jsonl:7: value: expected a number, got None"),
+        ({"better": "most"}, r"results\.jsonl:7: better: expected higher or lower, got 'most'"),
+        ({"seed": 9}, r"results\.jsonl: digits, gru: expected the seeds \(0, 1, 2, 3, 4\) of crnn, got \(0, 9, 2, 3, 4\)"),
+    ],
+)
+def test_a_damaged_record_is_named_and_nothing_written(damaged: Folder, changes: dict[str, Any], message: str) -> None:
+    folder = damaged("one")
+    (folder / "statistics.json").unlink()
+    damage(folder, 6, **changes)
+    with pytest.raises(DataError, match=message):
+        stats.write(folder)
+    assert not (folder / "statistics.json").exists()
+
+
+def test_a_folder_that_is_no_study(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected a study folder with study\.json, found none; give the folder"):
+        stats.write(tmp_path)
