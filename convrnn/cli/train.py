@@ -44,7 +44,7 @@ def run(
     typed = context.meta[TYPED]
     say = _quiet if quiet else console.aside if json else console.told
     if resume is not None:
-        _refuse_others(context)
+        refuse_others(context, "the run", ("resume", "json", "quiet"))
         finished = runs.resume(resume, say=say, watch=_watch(json or quiet))
     else:
         if not data:
@@ -53,20 +53,20 @@ def run(
         finished = runs.train(
             data,
             model=model,
-            task=_task(task),
+            task=chosen_task(task),
             input=input or [],
             target=target,
             group=group,
             id=id,
             time=time,
             encoding=encoding,
-            valid=_share_or_path(valid),
-            test=_share_or_path(test),
+            valid=share_or_path(valid),
+            test=share_or_path(test),
             out=out or folder.default_folder(data, model),
             command=shlex.join(["convrnn", *typed]),
             say=say,
             watch=_watch(json or quiet),
-            **_options(given, set or []),
+            **chosen_options(given, set or []),
         )
     if json:
         console.as_json({"run": str(finished.folder), "model": finished.model.name, **finished.metrics, "finding": finished.finding})
@@ -75,18 +75,18 @@ def run(
         console.line(text)
 
 
-def _refuse_others(context: typer.Context) -> None:
-    """Whether anything but how to tell of it was typed with --resume: the run knows the rest."""
+def refuse_others(context: typer.Context, what: str, free: tuple[str, ...]) -> None:
+    """Raises `UsageError` where anything but what is free was typed with --resume: the run, or the study, knows the rest."""
     from convrnn.core.errors import UsageError
 
     for name in context.params:
         source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE" and name not in ("resume", "json", "quiet"):
+        if source is not None and source.name == "COMMANDLINE" and name not in free:
             shown = "DATA" if name == "data" else f"--{name}"
-            raise UsageError("--resume", f"goes on with what the run was asked for, got {shown} too", f"leave {shown} out")
+            raise UsageError("--resume", f"goes on with what {what} was asked for, got {shown} too", f"leave {shown} out")
 
 
-def _options(flags: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
+def chosen_options(flags: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
     """Flags and `--set` together; a key given both ways is an error."""
     from convrnn.api.options import parse
     from convrnn.core.errors import UsageError
@@ -101,7 +101,7 @@ def _options(flags: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
     return chosen
 
 
-def _task(name: str | None) -> Any:
+def chosen_task(name: str | None) -> Any:
     from convrnn.core.errors import UsageError
 
     if name not in (None, "classify", "regress"):
@@ -109,7 +109,7 @@ def _task(name: str | None) -> Any:
     return name
 
 
-def _share_or_path(value: str | None) -> float | str | None:
+def share_or_path(value: str | None) -> float | str | None:
     if value is None:
         return None
     try:
