@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from convrnn.api.options import SPLIT, parse, plain
 from convrnn.api.prepare import Prepared, Request, Say, prepare, with_head
 from convrnn.api.rows import Reading, source_of
@@ -19,7 +17,10 @@ from convrnn.layers.base import Spec
 from convrnn.study.budget import meets, solve
 from convrnn.study.plan import VERSION, Arm, DataSet, Pair, Plan, Skipped, as_name, distinct
 from convrnn.tasks import Classify
-from convrnn.zoo import from_file, get
+from convrnn.zoo import Value, from_file, get
+
+_WIDTHS = ("width", "maps")
+"""Options that say how wide a model is; a budget solves the first that it has."""
 
 _SPECS = (".yaml", ".yml", ".json")
 
@@ -150,7 +151,7 @@ def plan_of(asked: Asked, name: str, say: Say) -> Plan:
         if prepared is not None:
             sets.append(_facts(label, data, prepared))
             say(_said(sets[-1]))
-    for _, arm, error in refused:
+    for _, arm, error in reversed(refused):
         if not any(pair.arm == arm for pair in pairs):
             raise type(error)(f"{arm}: {error.where}", error.problem, error.remedy)
     skipped = [Skipped(label, arm, str(error)) for label, arm, error in refused]
@@ -172,8 +173,8 @@ def _refuse(asked: Asked) -> None:
             plain_key = key.rpartition(".")[2]
             if plain_key == "seed":
                 raise UsageError(arm.name, "every arm is trained with the same seeds, got seed", tr("leave it out; --seeds says how many"))
-            if plain_key == "width" and asked.budget is not None:
-                raise UsageError(arm.name, "the budget decides the width, got width", tr("leave out one of the two"))
+            if plain_key in _WIDTHS and asked.budget is not None:
+                raise UsageError(arm.name, f"the budget decides the width, got {key}", tr("leave out one of the two"))
             if plain_key in SPLIT and arm.name != "--set":
                 raise UsageError(arm.name, f"every arm has the same rows, got {key}", tr("give it to all, with --set"))
 
@@ -201,27 +202,27 @@ def _paired(asked: Asked, label: str, source: Source, arm: Arm) -> tuple[Prepare
 
 
 def within(prepared: Prepared, model: str | Spec, budget: int) -> tuple[dict[str, int], int]:
-    """The option that brings a model to the budget (none where it has no width), and its parameters.
+    """The option that brings a model to the budget (none where it has none of `_WIDTHS`), and its parameters.
 
     Raises:
         UsageError: it cannot be brought within 5 %; the nearest is named.
     """
-    if isinstance(model, Spec) or "width" not in get(model).options:
+    option = None if isinstance(model, Spec) else next((each for each in _WIDTHS if each in get(model).options), None)
+    if isinstance(model, Spec) or option is None:
         found, solved = prepared.model.parameters, {}
         nearest = f"it has {found:,} and no width"
     else:
-        width, found = solve(lambda width: parameters_at(prepared, model, width), budget)
-        solved, nearest = {"width": width}, f"the nearest is {found:,}, at width {width}"
+        width, found = solve(lambda width: parameters_with(prepared, model, {option: width}), budget)
+        solved, nearest = {option: width}, f"the nearest is {found:,}, at {option} {width}"
     if not meets(found, budget):
         raise UsageError(prepared.model.name, f"cannot have {budget:,} parameters within 5 %: {nearest}", tr("choose another --budget"))
     return solved, found
 
 
-def parameters_at(prepared: Prepared, model: str, width: int) -> int:
-    """Parameters of the whole net, head and embedding included, were it this wide. Nothing is initialised."""
-    with torch.device("meta"):
-        body = get(model).spec(prepared.sizes, **{**prepared.choices.model, "width": width})
-        _, net = with_head(body, prepared.model.task, prepared.model.modality)
+def parameters_with(prepared: Prepared, model: str, options: Mapping[str, Value]) -> int:
+    """Parameters of the whole net, head and embedding included, with other options."""
+    body = get(model).spec(prepared.sizes, **{**prepared.choices.model, **options})
+    _, net = with_head(body, prepared.model.task, prepared.model.modality)
     return sum(parameter.numel() for parameter in net.parameters())
 
 

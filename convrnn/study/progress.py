@@ -235,7 +235,7 @@ def shortened(text: str, columns: int) -> str:
 
     Example:
         >>> shortened("JapaneseVowels, crnn, seed 3", 20)
-        'Japanese... , seed 3'
+        'JapaneseV..., seed 3'
     """
     if width(text) <= columns:
         return text
