@@ -75,20 +75,29 @@ def gradients(run: Path) -> list[dict[str, Any]]:
 
 
 def _by_distance(net: Layer, task: Task, part: Part) -> dict[str, Any]:
-    """The mean norm in each bin of distances from the end of a row."""
-    some = [int(row) for row in np.unique(np.linspace(0, len(part.encoded) - 1, ROWS).round()) if part.encoded.lengths[int(row)]]
+    """Over some rows of a part, from its first to its last."""
+    spread = np.unique(np.linspace(0, len(part.encoded) - 1, ROWS).round())
+    some = [int(row) for row in spread if part.encoded.lengths[int(row)]]
     x = collate([part.encoded[row] for row in some])
-    norms = gradient_norms(net, task, x, part.targets[some])
-    away = row_lengths(x)[:, None] - 1 - torch.arange(norms.shape[1])
-    starts = _starts(norms.shape[1])
-    place = torch.bucketize(away, torch.tensor(starts), right=True) - 1
-    distances, means = [], []
-    for bin_ in range(len(starts)):
-        chosen = (place == bin_) & (away >= 0)
-        if bool(chosen.any()):
-            distances.append(round(float(away[chosen].double().mean()), 1))
-            means.append(float(norms[chosen].double().mean()))
-    return {"distance": distances, "norm": means}
+    return binned(gradient_norms(net, task, x, part.targets[some]), row_lengths(x))
+
+
+def binned(norms: Tensor, lengths: Tensor) -> dict[str, list[float]]:
+    """The mean norm in each bin of distances from the end of a row, and the mean distance there.
+
+    Args:
+        norms: of each frame, `[B, T]`.
+        lengths: int64 `[B]`.
+    """
+    away = lengths[:, None] - 1 - torch.arange(norms.shape[1])
+    starts = torch.tensor(_starts(norms.shape[1]))
+    place = torch.bucketize(away, starts, right=True) - 1
+    found: dict[str, list[float]] = {"distance": [], "norm": []}
+    for chosen in (place == number for number in range(len(starts))):
+        if bool(chosen.any()):  # a frame beyond its row has no distance, hence no bin
+            found["distance"].append(round(float(away[chosen].double().mean()), 1))
+            found["norm"].append(float(norms[chosen].double().mean()))
+    return found
 
 
 def gradient_norms(net: Layer, task: Task, x: Seq, targets: Tensor) -> Tensor:

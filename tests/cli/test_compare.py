@@ -56,7 +56,7 @@ def test_what_was_asked_stands_in_the_folder(done: Done) -> None:
     why = {(each["set"], each["arm"]): each["why"] for each in plan["skipped"]}
     assert set(why) == {("good", "text-cnn"), ("good", "wild"), ("texts", "wild")}
     assert "takes text, got series" in why["good", "text-cnn"]
-    assert why["good", "wild"].startswith("trial 0: epoch 1, step 1: the loss is inf")
+    assert why["good", "wild"].startswith("trial 0: epoch 1, step 1: the gradient's norm is inf")
 
 
 def test_results_are_complete_and_in_order(done: Done) -> None:
@@ -101,7 +101,7 @@ def test_costs_and_gradients(done: Done) -> None:
         assert meets(each["parameters"], BUDGET)
         assert each["multiply_adds"] > 0 and each["latency_ms"] > 0 and each["disk_bytes"] > 4 * each["parameters"]
         assert len(each["train_seconds"]) == 2 and each["memory_mb"] > 50
-        assert (each["push_ms"] is not None) == (each["arm"] != "text-cnn"), each
+        assert each["push_ms"] > 0
     curves = lines(done.study / "gradients.jsonl")
     assert [(each["set"], each["arm"], each["when"]) for each in curves] == [
         (name, "no dropout", when) for name in ("good", "texts") for when in ("begin", "end")
@@ -125,9 +125,9 @@ def settled(study: Path) -> dict[Path, int]:
 
 
 def cut(forks: Any, done: Done, study: Path, ready: Callable[[], bool], sign: int) -> Any:
-    """Begins or goes on, two runs at a time, and sends a signal once it is ready, or when it is done."""
+    """Begins or goes on, and sends a signal once it is ready, or when it is done."""
     begun = (study / "study.json").exists()
-    pid = forks.start(*(("compare", "--resume", study, "--quiet") if begun else (*done.typed, "--out", study)), "--workers", 2)
+    pid = forks.start(*(("compare", "--resume", study, "--quiet") if begun else (*done.typed, "--out", study)), "--workers", 1)
     end = time.monotonic() + 120
     while not ready() and time.monotonic() < end:
         time.sleep(0.01)
@@ -237,33 +237,3 @@ def test_a_folder_with_something_in_it_is_refused(done: Done, convrnn: Callable[
     assert said.code == 2 and f"--resume {done.study}" in said.err
     (tmp_path / "mine.txt").write_text("mine")
     assert convrnn("compare", files / "good.csv", "--models", "gru", "--out", tmp_path).code == 2
-
-
-def test_a_worker_that_dies_is_one_line_and_the_others_go_on(
-    done: Done, convrnn: Callable[..., Any], files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first run of the second arm kills its process; everything else is done, and going on repairs it."""
-    (tmp_path / "sitecustomize.py").write_text(SABOTAGE)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("SABOTAGED", str(tmp_path / "once"))
-    typed = ("compare", files / "good.csv", "--models", "gru:width=3,gru:width=4", "--seeds", 2, "--epochs", 1, "--out", tmp_path / "study")
-    said = convrnn(*typed, "--workers", 1, "--quiet")
-    assert said.code == 1
-    assert said.err == (
-        f"convrnn: good, gru width=4, seed 0: its process was ended by SIGKILL (out of memory?); go on with --resume {tmp_path / 'study'}\n"
-    )
-    assert len(settled(tmp_path / "study")) == 3 and not (tmp_path / "study" / "results.jsonl").exists()
-    assert convrnn("compare", "--resume", tmp_path / "study", "--quiet").code == 0
-    assert len(lines(tmp_path / "study" / "results.jsonl")) == 4
-
-
-SABOTAGE = """
-import os, pathlib, signal, sys
-once = pathlib.Path(os.environ["SABOTAGED"])
-if not once.exists():
-    def watch(event, arguments):
-        if event == "open" and "width=4" in str(arguments[0]) and not once.exists():
-            once.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(watch)
-"""
