@@ -95,7 +95,7 @@ def compare(
         JobError: some runs could not be done (no space, a worker that died); all others were, and `resume_study` goes on.
         Interrupted: Ctrl-C (a KeyboardInterrupt); the message says how to go on.
     """
-    paths = [str(each) for each in ([data] if isinstance(data, str | Path) else data)]
+    paths = _paths(data)
     shares = [str(each) if isinstance(each, Path) else each for each in (valid, test)]
     reading = Reading(task, tuple(input), target, group, id, time, encoding, *shares)
     arms = arms_of(models)
@@ -128,7 +128,7 @@ def _go(study: Path, plan: Plan, workers: int, told: Told, lock: int) -> Study:
     try:
         engine.run(study, plan, min(workers, max(plan.jobs, 1)), Hire("convrnn.api.worker", log, lock), told)
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; go on with --resume {study}") from None
+        raise Interrupted(tr("interrupted; {kept}", kept=tr("go on with --resume {folder}", folder=study))) from None
     finally:
         told.close()
         if log.is_file() and not log.stat().st_size:
@@ -150,9 +150,18 @@ def _begun(study: Path) -> Iterator[int]:
         with locked(study / ".lock") as lock:
             yield lock
     except (NotADirectoryError, FileExistsError):
-        raise UsageError("--out", f"{study} lies in a file, expected folders only", tr("choose another")) from None
+        raise UsageError("--out", tr("{folder} lies in a file, expected folders only", folder=study), tr("choose another")) from None
     except PermissionError as error:
-        raise JobError(str(study), f"could not be made: {error.strerror}", tr("choose another --out")) from error
+        raise JobError(str(study), tr("could not be made: {reason}", reason=error.strerror), tr("choose another --out")) from error
+
+
+def _paths(data: str | Path | Sequence[str | Path]) -> list[str]:
+    """What names data; rows in memory are none, since every worker reads them for itself."""
+    found = [data] if isinstance(data, str | Path) else data
+    if not isinstance(found, list | tuple) or not all(isinstance(each, str | Path) for each in found):
+        wanted = tr("expected names or paths, got {got}", got=type(data).__name__)
+        raise UsageError("data", wanted, tr("write the rows to a file: every worker reads them for itself"))
+    return [str(each) for each in found]
 
 
 def _default_folder(data: Sequence[str]) -> Path:
@@ -165,7 +174,7 @@ def _workers(given: int | None) -> int:
     if given is None:
         return os.cpu_count() or 1
     if given < 1:
-        raise UsageError("--workers", f"expected at least 1, got {given}", tr("for example --{name} {value}", name="workers", value=2))
+        raise UsageError("--workers", tr("expected at least 1, got {got}", got=given), tr("for example {example}", example="--workers 2"))
     return given
 
 

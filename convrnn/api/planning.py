@@ -11,7 +11,7 @@ from convrnn.api.options import SPLIT, parse, plain
 from convrnn.api.prepare import Prepared, Request, Say, prepare, with_head
 from convrnn.api.rows import Reading, source_of
 from convrnn.core.errors import DataError, InputError, ShapeError, SpecError, UsageError
-from convrnn.core.language import tr
+from convrnn.core.language import speaking, tr
 from convrnn.data import Source
 from convrnn.layers.base import Spec
 from convrnn.study.budget import meets, solve
@@ -66,7 +66,7 @@ def arms_of(models: Iterable[str | Spec | Arm]) -> list[Arm]:
     """
     found = [_arm(each) for each in models]
     if not found:
-        raise UsageError("models", "expected at least one, got none", tr("for example --models crnn,gru"))
+        raise UsageError("models", tr("expected at least one, got none"), tr("for example {example}", example="--models crnn,gru"))
     names = distinct(arm.name for arm in found)
     return [Arm(name, arm.model, arm.options) for name, arm in zip(names, found, strict=True)]
 
@@ -79,11 +79,15 @@ def _arm(given: str | Spec | Arm) -> Arm:
     head, *pairs = (text.strip() for text in _split(given, ":"))
     label, equals, model = head.rpartition("=")
     if not model:
-        raise UsageError("models", f"expected [LABEL=]MODEL[:KEY=VALUE]..., got {given!r}", tr("for example crnn:dropout=0"))
+        raise UsageError(
+            "models",
+            tr("expected [LABEL=]MODEL[:KEY=VALUE]..., got {got!r}", got=given),
+            tr("for example {example}", example="crnn:dropout=0"),
+        )
     try:
         options = parse(pairs)
     except UsageError as error:
-        raise UsageError(f"models {given!r}", error.problem, tr("for example crnn:dropout=0")) from None
+        raise UsageError(f"models {given!r}", error.problem, tr("for example {example}", example="crnn:dropout=0")) from None
     stem = Path(model).stem if model.endswith(_SPECS) else model
     return Arm(label.strip() if equals else as_name(" ".join([stem, *pairs])), _model(model), options)
 
@@ -154,7 +158,8 @@ def plan_of(asked: Asked, name: str, say: Say) -> Plan:
     for _, arm, error in reversed(refused):
         if not any(pair.arm == arm for pair in pairs):
             raise type(error)(f"{arm}: {error.where}", error.problem, error.remedy)
-    skipped = [Skipped(label, arm, str(error)) for label, arm, error in refused]
+    with speaking("en"):  # as files hold it
+        skipped = [Skipped(label, arm, str(error)) for label, arm, error in refused]
     for each in skipped:
         say(tr("{set}: {arm} is left out: {why}", set=each.set, arm=each.arm, why=each.why))
     reading, options = plain(asdict(asked.reading)), plain(asked.options)
@@ -165,18 +170,22 @@ def _refuse(asked: Asked) -> None:
     """Whatever would make arms unequal in what they are compared by."""
     for name, number in (("seeds", asked.seeds), ("trials", asked.trials), ("budget", asked.budget)):
         if number is not None and number < 1:
-            raise UsageError(f"--{name}", f"expected at least 1, got {number}", tr("for example --{name} {value}", name=name, value=5))
+            raise UsageError(
+                f"--{name}", tr("expected at least 1, got {got}", got=number), tr("for example {example}", example=f"--{name} 5")
+            )
     if not asked.data:
-        raise UsageError("DATA", "is missing", tr("give built-in names or paths: `convrnn compare digits --models crnn,gru`"))
+        raise UsageError("DATA", tr("is missing"), tr("give built-in names or paths: `convrnn compare digits --models crnn,gru`"))
     for arm in (Arm("--set", "", asked.options), *asked.arms):
         for key in arm.options:
             plain_key = key.rpartition(".")[2]
             if plain_key == "seed":
-                raise UsageError(arm.name, "every arm is trained with the same seeds, got seed", tr("leave it out; --seeds says how many"))
+                raise UsageError(
+                    arm.name, tr("every arm is trained with the same seeds, got {got}", got=key), tr("leave it out; --seeds says how many")
+                )
             if plain_key in _WIDTHS and asked.budget is not None:
-                raise UsageError(arm.name, f"the budget decides the width, got {key}", tr("leave out one of the two"))
+                raise UsageError(arm.name, tr("the budget decides the width, got {got}", got=key), tr("leave out one of the two"))
             if plain_key in SPLIT and arm.name != "--set":
-                raise UsageError(arm.name, f"every arm has the same rows, got {key}", tr("give it to all, with --set"))
+                raise UsageError(arm.name, tr("every arm has the same rows, got {got}", got=key), tr("give it to all, with --set"))
 
 
 def _paired(asked: Asked, label: str, source: Source, arm: Arm) -> tuple[Prepared, Pair]:
@@ -192,9 +201,11 @@ def _paired(asked: Asked, label: str, source: Source, arm: Arm) -> tuple[Prepare
     options = {**asked.options, **arm.options}
     prepared = prepare(source, Request(model, how.task, valid, test, plain(options)), _silent)
     if prepared.parts.test is None:
-        raise DataError(label, "has no test part, so that nothing can be compared", tr("give one with --test"))
+        raise DataError(label, tr("has no test part, so that nothing can be compared"), tr("give one with --test"))
     if prepared.parts.valid is None and asked.trials > 1:
-        raise DataError(label, "has no validation part, so that no rate can be chosen", tr("give one with --valid, or leave --trials out"))
+        raise DataError(
+            label, tr("has no validation part, so that no rate can be chosen"), tr("give one with --valid, or leave --trials out")
+        )
     solved, parameters = {}, prepared.model.parameters
     if asked.budget is not None:
         solved, parameters = within(prepared, model, asked.budget)
@@ -210,12 +221,16 @@ def within(prepared: Prepared, model: str | Spec, budget: int) -> tuple[dict[str
     option = None if isinstance(model, Spec) else next((each for each in _WIDTHS if each in get(model).options), None)
     if isinstance(model, Spec) or option is None:
         found, solved = prepared.model.parameters, {}
-        nearest = f"it has {found:,} and no width"
+        nearest = tr("it has {count:,} and no width", count=found)
     else:
         width, found = solve(lambda width: parameters_with(prepared, model, {option: width}), budget)
-        solved, nearest = {option: width}, f"the nearest is {found:,}, at {option} {width}"
+        solved, nearest = {option: width}, tr("the nearest is {count:,}, at {option} {width}", count=found, option=option, width=width)
     if not meets(found, budget):
-        raise UsageError(prepared.model.name, f"cannot have {budget:,} parameters within 5 %: {nearest}", tr("choose another --budget"))
+        raise UsageError(
+            prepared.model.name,
+            tr("cannot have {budget:,} parameters within 5 %: {nearest}", budget=budget, nearest=nearest),
+            tr("choose another --budget"),
+        )
     return solved, found
 
 

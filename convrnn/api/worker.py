@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -25,6 +26,7 @@ from convrnn.api.measures import costs, gradients
 from convrnn.api.runs import train
 from convrnn.core.errors import ConvrnnError, JobError, ShapeError, SpecError
 from convrnn.core.files import write
+from convrnn.core.language import speaking
 from convrnn.layers.base import Spec
 from convrnn.training.hooks import Plan
 
@@ -63,11 +65,10 @@ def main() -> None:
     torch.set_num_threads(1)
     orders: SimpleQueue[dict[str, Any]] = SimpleQueue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
-    try:
+    # What it says goes into files. And an interruption between two orders interrupts none.
+    with speaking("en"), suppress(KeyboardInterrupt):
         while True:
             say(_done(orders.get(), say))
-    except KeyboardInterrupt:
-        pass  # between two orders
 
 
 def _say_on(descriptor: int) -> Say:

@@ -104,7 +104,7 @@ def _board(study: Study) -> list[str]:
     lines: list[str] = []
     for name in dict.fromkeys(each.set for each in found):
         here = [each for each in found if each.set == name]
-        head = [name, here[0].metric, tr("parameters"), tr("training"), tr("one row")]
+        head = [name, here[0].metric, tr("parameters"), tr("time"), tr("one row")]
         lines += ["", *console.table(head, [_row(each) for each in here], right=(1, 2, 3, 4))]
     left_out = [tr("{set}: {arm} is left out: {why}", set=each.set, arm=each.arm, why=each.why) for each in study.skipped]
     return [*lines, "", *left_out]

@@ -25,8 +25,9 @@ from convrnn.study.workers import Crew, Hire, Message, Order
 
 
 class Lost(NamedTuple):
-    """A job that could not be done for a reason outside of it."""
+    """A job that could not be done for a reason outside of it; `turn` sorts them."""
 
+    turn: tuple[int, ...]
     what: str
     why: str
 
@@ -42,8 +43,9 @@ def run(study: Path, plan: Plan, workers: int, hire: Hire, told: Told) -> None:
         lost = _train(crew, study, plan, told)
         lost += _measure(crew, study, plan, told)
     if lost:
-        more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
-        raise JobError(lost[0].what, lost[0].why + more, tr("go on with --resume {folder}", folder=study))
+        first = min(lost)
+        why = tr("{why} (and {more} more)", why=first.why, more=len(lost) - 1) if len(lost) > 1 else first.why
+        raise JobError(first.what, why, tr("go on with --resume {folder}", folder=study))
 
 
 def _train(crew: Crew, study: Path, plan: Plan, told: Told) -> list[Lost]:
@@ -65,7 +67,7 @@ def _train(crew: Crew, study: Path, plan: Plan, told: Told) -> list[Lost]:
         elif "ended" not in event.message:
             told.at(job, event.message["at"])
         elif (why := _end(study, plan, job, event.message, told)) is not None:
-            lost.append(Lost(_label(plan, job), why))
+            lost.append(Lost(job.turn, _label(plan, job), why))
         else:
             give(schedule.after(job))
             told.total(schedule.total)
@@ -184,7 +186,7 @@ def _measure(crew: Crew, study: Path, plan: Plan, told: Told) -> list[Lost]:
                 told.started(label, label)
             elif "ended" in event.message:
                 told.ended(label, None)
-                lost += [] if event.message["ended"] == "done" else [Lost(label, event.message["why"])]
+                lost += [] if event.message["ended"] == "done" else [Lost((len(plan.pairs) + place,), label, event.message["why"])]
     return lost
 
 

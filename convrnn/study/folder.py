@@ -17,6 +17,7 @@ from typing import Any
 
 from convrnn.core.errors import DataError, UsageError
 from convrnn.core.files import write
+from convrnn.core.labels import in_order, label
 from convrnn.core.language import tr
 from convrnn.study.plan import Job, Pair, Plan, Skipped, home
 from convrnn.study.tune import Trial, best, rates
@@ -35,9 +36,9 @@ def read_plan(study: Path) -> Plan:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         remedy = tr("give the folder that `convrnn compare` wrote")
-        raise DataError(str(study), "expected the folder of a study with study.json, found none", remedy) from None
+        raise DataError(str(study), tr("expected the folder of a study with study.json, found none"), remedy) from None
     except ValueError as error:
-        raise DataError(str(path), f"is damaged: {error}", tr("restore it from a copy, or begin the study anew")) from None
+        raise DataError(str(path), tr("is damaged: {error}", error=error), tr("restore it from a copy, or begin the study anew")) from None
     return Plan.from_json(stored, str(path))
 
 
@@ -54,7 +55,8 @@ def refuse_existing(study: Path) -> None:
     if (study / "study.json").is_file():
         remedy = tr("choose another, or go on with --resume {folder}", folder=study)
     if not study.is_dir() or any(entry.name != ".lock" and not entry.match(".*.part") for entry in study.iterdir()):
-        raise UsageError("--out", f"{study} exists and is not empty" if study.is_dir() else f"{study} is a file, expected a folder", remedy)
+        full = tr("{folder} exists and is not empty", folder=study)
+        raise UsageError("--out", full if study.is_dir() else tr("{folder} is a file, expected a folder", folder=study), remedy)
 
 
 def run_of(study: Path, plan: Plan, job: Job) -> Path:
@@ -160,9 +162,9 @@ def _result(study: Path, plan: Plan, pair: Pair, seed: int) -> Record:
 def _recalls(run: Path) -> dict[str, float]:
     """By label: the share of its test rows that were given it."""
     rows = read_lines(run / "predictions.jsonl")
-    counts = Counter(str(row["target"]) for row in rows)
-    right = Counter(str(row["target"]) for row in rows if row["label"] == str(row["target"]))
-    return {label: right[label] / counts[label] for label in sorted(counts)}
+    counts = Counter(label(row["target"]) for row in rows)
+    right = Counter(row["label"] for row in rows if row["label"] == label(row["target"]))
+    return {name: right[name] / counts[name] for name in in_order(counts)}
 
 
 def _costs(study: Path, plan: Plan, pair: Pair) -> Record:

@@ -33,7 +33,7 @@ def locked(path: Path) -> Iterator[int]:
         while not _taken(descriptor):
             if time.monotonic() > end:
                 raise UsageError(
-                    str(path.parent), "another process is at work on this study", tr("wait for it, or stop it and go on with --resume")
+                    str(path.parent), tr("another process is at work on this study"), tr("wait for it, or stop it and go on with --resume")
                 )
             time.sleep(0.05)
         yield descriptor

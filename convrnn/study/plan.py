@@ -47,7 +47,9 @@ class Arm:
 
     def __post_init__(self) -> None:
         if self.name != as_name(self.name):
-            raise UsageError("models", f"{self.name!r} cannot be the name of a folder", tr("leave out {signs}", signs='< > : " / \\ | ? *'))
+            raise UsageError(
+                "models", tr("{name!r} cannot be the name of a folder", name=self.name), tr("leave out {signs}", signs='< > : " / \\ | ? *')
+            )
 
 
 @dataclass(frozen=True)
@@ -147,9 +149,13 @@ class Plan:
         """
         remedy = tr("restore it from a copy, or begin the study anew")
         if not isinstance(stored, dict) or set(stored) != {each.name for each in fields(cls)}:
-            raise DataError(where, "is damaged or no study", remedy)
+            raise DataError(where, tr("is damaged or no study"), remedy)
         if stored["version"] != VERSION:
-            raise DataError(where, f"expected version {VERSION}, got {stored['version']!r}", tr("go on with the convrnn that began it"))
+            raise DataError(
+                where,
+                tr("expected version {version}, got {got!r}", version=VERSION, got=stored["version"]),
+                tr("go on with the convrnn that began it"),
+            )
         try:
             parts: dict[str, list[Any]] = {
                 "sets": [DataSet(**each) for each in stored["sets"]],
@@ -158,7 +164,7 @@ class Plan:
                 "pairs": [Pair(**each) for each in stored["pairs"]],
             }
         except TypeError as error:
-            raise DataError(where, f"is damaged: {error}", remedy) from None
+            raise DataError(where, tr("is damaged: {error}", error=error), remedy) from None
         return cls(**{**stored, **parts})
 
     def set_of(self, pair: Pair) -> DataSet:

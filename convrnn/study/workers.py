@@ -23,6 +23,8 @@ from pathlib import Path
 from queue import PriorityQueue, SimpleQueue
 from typing import Any, NamedTuple
 
+from convrnn.core.language import tr
+
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 Message = Mapping[str, Any]
@@ -71,6 +73,7 @@ class Worker:
     """One process, one order at a time."""
 
     def __init__(self, hire: Hire) -> None:
+        self._log = hire.log
         # Python finds modules there as it does here; the working folder, which paths of data are relative to, is inherited.
         environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         kept = () if hire.keep is None or sys.platform == "win32" else (hire.keep,)
@@ -125,9 +128,10 @@ class Worker:
     def _cause(self) -> str:
         code = self._process.wait()
         if code >= 0:
-            return f"its process ended with exit code {code}"
-        hint = " (out of memory?)" if -code == signal.SIGKILL else ""
-        return f"its process was ended by {signal.Signals(-code).name}{hint}"
+            return tr("its process ended with exit code {code}, see {log}", code=code, log=self._log)
+        if -code == signal.SIGKILL:
+            return tr("its process was killed (out of memory?)")
+        return tr("its process was ended by {signal}", signal=signal.Signals(-code).name)
 
 
 class Crew:

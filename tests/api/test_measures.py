@@ -53,7 +53,7 @@ def test_a_row_of_any_pool_is_answered_by_its_last_frame(kind: str) -> None:
     for row, length in enumerate(LENGTHS):
         torch.testing.assert_close(found[row, :length], alone(wanted, x[row, :length], TARGETS[row]), rtol=1e-10, atol=1e-12)
         assert bool((found[row, length:] == 0).all())
-    torch.testing.assert_close(answers(net, Seq(x, torch.tensor(LENGTHS))), before), "nothing stays behind"
+    torch.testing.assert_close(answers(net, Seq(x, torch.tensor(LENGTHS))), before, msg="a hook stays behind")
 
 
 def test_symbols_are_what_the_embedding_makes_of_them() -> None:

@@ -28,7 +28,7 @@ def train(order: dict[str, Any]) -> dict[str, Any]:
     value = 1 / (1 + abs(rate - 3.16228e-4) * 1e3 + options["seed"] % 1_000_003)
     parts = ("valid",) if order["trial"] else ("test", "valid")
     (run / "process.json").write_text(json.dumps({"memory_mb": 100.0 + options["seed"]}))
-    rows = [{"target": "a", "label": "a"}, {"target": "b", "label": "a"}, {"target": "a", "label": "b"}]
+    rows = [{"target": 2.0, "label": "2"}, {"target": "10", "label": "2"}, {"target": 2, "label": "10"}]
     (run / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     figures = {part: {"accuracy": value, "loss": 1 - value} for part in parts}
     (run / "metrics.json").write_text(json.dumps({**figures, "parameters": 9, "seconds": {"train": 0.5}, "options": options}))

@@ -52,8 +52,8 @@ def test_orders_are_given_out_by_their_turn_and_more_may_follow(hire: Hire) -> N
 def test_one_that_dies_is_told_of_and_the_others_go_on(hire: Hire) -> None:
     with Crew(hire, 2) as crew:
         found = ends(crew, [{"signal": signal.SIGKILL}, {"value": 1}, {"exit": 3}, {"value": 2}])
-    assert found[0] == {"ended": "died", "why": "its process was ended by SIGKILL (out of memory?)"}
-    assert found[2] == {"ended": "died", "why": "its process ended with exit code 3"}
+    assert found[0] == {"ended": "died", "why": "its process was killed (out of memory?)"}
+    assert found[2] == {"ended": "died", "why": f"its process ended with exit code 3, see {hire.log}"}
     assert (found[1]["value"], found[3]["value"]) == (1, 2)
 
 
@@ -69,7 +69,7 @@ def test_an_error_here_interrupts_them(hire: Hire) -> None:
 
 def test_a_worker_that_cannot_be_started_is_no_endless_wait(tmp_path: Path) -> None:
     with Crew(Hire("no_such_module_at_all", tmp_path / "workers.log"), 1) as crew:
-        assert ends(crew, [{}])[0]["why"] == "its process ended with exit code 1"
+        assert ends(crew, [{}])[0]["why"] == f"its process ended with exit code 1, see {tmp_path / 'workers.log'}"
     assert "no_such_module_at_all" in (tmp_path / "workers.log").read_text()
 
 
