@@ -12,16 +12,16 @@ import argparse
 import json
 import statistics
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import convrnn as cr
+from convrnn.api.planning import within
 from convrnn.api.prepare import Request, prepare
 from convrnn.data import read
+from convrnn.study.budget import meets
 
 RESULTS = Path(__file__).parent / "results" / "four_ways.jsonl"
-WITHIN = 0.05
 
 
 class Way(NamedTuple):
@@ -71,8 +71,10 @@ def main() -> int:
 
 def _measure(each: Set, path: str, seeds: int) -> None:
     done = {(record["set"], record["way"], record["seed"]) for record in _records()}
+    source = read(path)
     for way in WAYS:
-        width = _solved(path, way.model, each.budget)
+        solved, _ = within(prepare(source, Request(model=way.model), lambda text: None), way.model, each.budget)
+        width = solved["width"]
         for seed in range(seeds):
             if (each.name, way.number, seed) in done:
                 continue
@@ -89,27 +91,6 @@ def _measure(each: Set, path: str, seeds: int) -> None:
             with RESULTS.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
             print(f"{each.name} {way.model} width {width} seed {seed}: {record['accuracy']:.4f}, {record['parameters']:,}", flush=True)
-
-
-def _solved(path: str, model: str, budget: int) -> int:
-    """The width whose parameters are nearest to the budget; they grow with it."""
-    low, high = 1, 2
-    while _parameters(path, model, high) < budget:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if _parameters(path, model, middle) < budget else (low, middle)
-    return min((low, high), key=lambda width: abs(_parameters(path, model, width) - budget))
-
-
-@cache
-def _parameters(path: str, model: str, width: int) -> int:
-    return prepare(_source(path), Request(model=model, options={"width": width}), lambda text: None).model.parameters
-
-
-@cache
-def _source(path: str) -> Any:
-    return read(path)
 
 
 def _records() -> list[dict[str, Any]]:
@@ -130,7 +111,7 @@ def _table() -> int:
         for each in SETS:
             records = list(found.get((each.name, way.number), {}).values())
             values = [record["accuracy"] for record in records]
-            missed += sum(abs(record["parameters"] / each.budget - 1) > WITHIN for record in records)
+            missed += sum(not meets(record["parameters"], each.budget) for record in records)
             spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
             cells.append(f"{statistics.mean(values):.4f}{spread} ({records[0]['parameters']:,})" if values else "not measured")
         print(f"| {way.number} | {way.way} | `{way.model}` | " + " | ".join(cells) + " |")

@@ -11,6 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "convrnn.api.compare": ("Study", "compare", "resume_study"),
     "convrnn.api.estimators": ("Classifier", "Regressor"),
     "convrnn.api.looking": ("picture",),
     "convrnn.api.runs": ("Run", "evaluate", "predict", "resume", "train"),
@@ -54,6 +55,7 @@ _HOMES = {
     "convrnn.layers.weight_norm": ("WeightNorm",),
     "convrnn.layers.window": ("TimeDistributed", "Window"),
     "convrnn.modality.sound": ("Resampler", "Sound"),
+    "convrnn.study.plan": ("Arm",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -1,5 +1,6 @@
 """The typed twin of `__init__.py`, whose names load on first use; a test holds the two to each other."""
 
+from convrnn.api.compare import Study as Study, compare as compare, resume_study as resume_study
 from convrnn.api.estimators import Classifier as Classifier, Regressor as Regressor
 from convrnn.api.looking import picture as picture
 from convrnn.api.runs import Run as Run, evaluate as evaluate, predict as predict, resume as resume, train as train
@@ -43,6 +44,7 @@ from convrnn.layers.transposed import ConvTranspose as ConvTranspose, Upsample a
 from convrnn.layers.weight_norm import WeightNorm as WeightNorm
 from convrnn.layers.window import TimeDistributed as TimeDistributed, Window as Window
 from convrnn.modality.sound import Resampler as Resampler, Sound as Sound
+from convrnn.study.plan import Arm as Arm
 
 __version__: str
 __all__: list[str]

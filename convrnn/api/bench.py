@@ -138,7 +138,7 @@ def costs(net: Layer, rows: int, frames: int, works: Sequence[Work], now: Speed)
 
 def _cost(net: Layer, twin: nn.RNNBase | None, work: Work, rows: int, frames: int, now: Speed) -> Cost:
     rows, frames = rows if work in ("train", "infer") else 1, 1 if work == "step" else frames
-    calls = {"ours": _call(net, work, rows, frames)}
+    calls = {"ours": call_of(net, work, rows, frames)}
     if twin is not None:
         calls["torch"] = _twin_call(twin, work, _values(net.in_shape, rows, frames))
     if work in ("train", "infer"):
@@ -152,8 +152,8 @@ def _cost(net: Layer, twin: nn.RNNBase | None, work: Work, rows: int, frames: in
     return Cost(work, rows, frames, seconds, rows * frames / seconds, share, *by_torch)
 
 
-def _call(net: Layer, work: Work, rows: int, frames: int) -> Call:
-    """The work, done once a call."""
+def call_of(net: Layer, work: Work, rows: int, frames: int) -> Call:
+    """The work on random rows, done once a call; a `step` needs a net that streams."""
     values = _values(net.in_shape, rows, frames)
     if work == "step":
         stream = net.stream()

@@ -6,10 +6,12 @@ memory faster than a copy.
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -82,6 +84,29 @@ def instruction_set() -> str:
 def load() -> float | None:
     """Processes that wanted a core in the last minute, on average; None where the system does not count them."""
     return None if sys.platform == "win32" else round(os.getloadavg()[0], 2)
+
+
+def peak_memory() -> float | None:
+    """The most memory in use since the process, or on Linux the last `reset_peak_memory`, began: megabytes (10^6 bytes); None: not known.
+
+    On Linux from /proc: what `getrusage` says there includes what the process was before it became this program.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(each for each in status.read_text(encoding="utf-8").splitlines() if each.startswith("VmHWM:"))
+        return round(int(line.split()[1]) * 1024 / 1e6, 1)
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1)  # bytes on macOS
+
+
+def reset_peak_memory() -> None:
+    """The peak begins anew at what is in use now, where the system can do that (Linux; not in every container)."""
+    gc.collect()
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def _product(size: int) -> Limit:

@@ -67,6 +67,8 @@ class Prepared:
         model: modality, task and freshly initialised layers.
         body: those before the head of the task, as a spec.
         settings: resolved.
+        sizes: of the training part: what the layers before the head were made for.
+        choices: what was asked for, by place.
     """
 
     source: Source
@@ -75,6 +77,8 @@ class Prepared:
     model: Model
     body: Spec
     settings: Settings
+    sizes: Fingerprint
+    choices: Choices
 
 
 def prepare(source: Source, request: Request, say: Say) -> Prepared:
@@ -122,7 +126,7 @@ def prepare(source: Source, request: Request, say: Say) -> Prepared:
     spec, net = with_head(body, task, modality)
     model = Model(entry.name if entry else "spec", modality, spec, task, net, source.columns, source.train.channels)
     say(tr("model: {name}, {parameters:,} parameters; {live}", name=model.name, parameters=model.parameters, live=_live(net)))
-    return Prepared(source, found, encoded, model, body, settings)
+    return Prepared(source, found, encoded, model, body, settings, sizes, choices)
 
 
 def _settings(entry: Entry | None, sizes: Fingerprint, choices: Choices) -> Settings:

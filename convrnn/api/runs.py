@@ -57,7 +57,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """How a training is run: where it is written, whether it goes on, who is told."""
+    """How a training is run: where it is written, whether it goes on, who is told, what is left behind."""
 
     folder: Path | None
     resume: bool
@@ -65,6 +65,7 @@ class _Job:
     say: Say
     watch: Watcher | None
     report: bool
+    trial: bool = False
 
 
 def train(
@@ -87,6 +88,7 @@ def train(
     say: Say | None = None,
     watch: Watcher | None = None,
     report: bool = True,
+    trial: bool = False,
     **options: Any,
 ) -> Run:
     """Trains a model and measures it.
@@ -110,6 +112,8 @@ def train(
         say: where lines for people go; None: nowhere.
         watch: shown the progress.
         report: whether to draw `report.html` and the plots.
+        trial: something is chosen by this run: the test part is held out and not measured, and `metrics.json` is the only record beside
+            the history.
         options: settings of the training (`epochs=5`, `rate=1e-3`, `seed=1`, ...), of the model, the modality, the task, or the split: what
             `--set` takes.
 
@@ -126,7 +130,7 @@ def train(
         read_config(folder)  # whether it is a run folder at all
     chosen = _known(model)
     request = Request(chosen, task, _share(valid, 0.1), _share(test, 0.2), plain(options))
-    job = _Job(folder, resume, command, say or _silent, watch, report)
+    job = _Job(folder, resume, command, say or _silent, watch, report, trial)
     return _run(data, y, reading, request, job)
 
 
@@ -144,21 +148,19 @@ def resume(folder: str | Path, *, say: Say | None = None, watch: Watcher | None 
     told = say or _silent
     if finished(place):
         return _read_back(place, told)
-    if config.data == MEMORY:
-        raise DataError(str(place), tr("was trained from rows in memory"), tr("call convrnn.train(rows, ..., out=folder, resume=True)"))
-    if set(config.reading) != {each.name for each in fields(Reading)}:
-        raise DataError(str(place / "config.yaml"), tr("is damaged: `reading` lacks a field or has one too many"), tr("train again"))
-    how = Reading(**{**config.reading, "input": tuple(config.reading["input"])})
-    request = Request(
-        config.model if config.model is None or isinstance(config.model, str) else Spec.from_dict(config.model),
-        how.task,
-        _share(how.valid, 0.1),
-        _share(how.test, 0.2),
-        config.options,
-        Spec.from_dict(config.body),
-        Settings.from_dict(config.settings),
-    )
+    how, request = _asked(place, config)
     return _run(config.data, None, how, request, _Job(place, True, config.command, told, watch, True))
+
+
+def prepared_of(folder: str | Path) -> Prepared:
+    """What a run began with: its rows, and its net with the weights before the first step.
+
+    Raises:
+        DataError: not a run folder, or a run trained from memory.
+    """
+    config = read_config(Path(folder))
+    how, request = _asked(Path(folder), config)
+    return prepare(source_of(config.data, None, how), request, _silent)
 
 
 def evaluate(folder: str | Path, data: Any, y: Any = None, *, target: str | None = None) -> dict[str, float]:
@@ -212,6 +214,25 @@ def _share(value: Any, default: float) -> float:
 
 def _path_text(value: float | str | Path | None) -> float | str | None:
     return str(value) if isinstance(value, Path) else value
+
+
+def _asked(place: Path, config: Config) -> tuple[Reading, Request]:
+    """How the data of a run are read, and what it was asked for, as it was resolved."""
+    if config.data == MEMORY:
+        raise DataError(str(place), tr("was trained from rows in memory"), tr("call convrnn.train(rows, ..., out=folder, resume=True)"))
+    if set(config.reading) != {each.name for each in fields(Reading)}:
+        raise DataError(str(place / "config.yaml"), tr("is damaged: `reading` lacks a field or has one too many"), tr("train again"))
+    how = Reading(**{**config.reading, "input": tuple(config.reading["input"])})
+    request = Request(
+        config.model if config.model is None or isinstance(config.model, str) else Spec.from_dict(config.model),
+        how.task,
+        _share(how.valid, 0.1),
+        _share(how.test, 0.2),
+        config.options,
+        Spec.from_dict(config.body),
+        Settings.from_dict(config.settings),
+    )
+    return how, request
 
 
 def _run(data: Any, y: Any, how: Reading, request: Request, job: _Job) -> Run:
@@ -283,7 +304,8 @@ def _finish(prepared: Prepared, fitted: Fitted, job: _Job) -> Run:
     model, folder = prepared.model, job.folder
     model.net.to("cpu").eval()
     began = clock.perf_counter()
-    outputs = {name: model.outputs(part.encoded) for name, part in prepared.encoded.items()}
+    measured = {name: part for name, part in prepared.encoded.items() if not (job.trial and name == "test")}
+    outputs = {name: model.outputs(part.encoded) for name, part in measured.items()}
     metrics: dict[str, Any] = {
         **metrics_of(outputs, prepared),
         "seconds": {"train": round(fitted.seconds, 3), "measure": round(clock.perf_counter() - began, 3)},
@@ -291,7 +313,9 @@ def _finish(prepared: Prepared, fitted: Fitted, job: _Job) -> Run:
         "seed": prepared.settings.seed,
         "best_epoch": fitted.best_epoch,
     }
-    if folder is not None:
+    if folder is not None and job.trial:
+        write_metrics(folder, metrics)
+    elif folder is not None:
         shown = "test" if "test" in outputs else "valid" if "valid" in outputs else "train"
         examples = getattr(prepared.parts, shown)
         answers = model.task.decode(outputs[shown])

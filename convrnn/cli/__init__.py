@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from convrnn.cli import bench, console, datasets, evaluate, export, inspect, models, predict, report, train, usage
+from convrnn.cli import bench, compare, console, datasets, evaluate, export, inspect, models, predict, report, train, usage
 from convrnn.cli.verb import Lang, Stopped, Verb, Verbs, asked, with_language
 from convrnn.core.errors import ConvrnnError, JobError, UsageError
 from convrnn.core.language import joined, of_locale, speaking, speaking_everywhere, tr
@@ -26,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-_VERBS = (train, evaluate, predict, inspect, report, export, models, datasets, bench)
+_VERBS = (train, compare, evaluate, predict, inspect, report, export, models, datasets, bench)
 for _verb in _VERBS:
     app.command(_verb.NAME, cls=Verb)(with_language(_verb.run))
 

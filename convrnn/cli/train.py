@@ -46,7 +46,7 @@ def run(
     typed = context.meta[TYPED]
     say = _quiet if quiet else console.aside if json else console.told
     if resume is not None:
-        _refuse_others(context)
+        refuse_others(context, "the run", ("resume", "json", "quiet"))
         finished = runs.resume(resume, say=say, watch=_watch(json or quiet))
     else:
         if not data:
@@ -55,20 +55,20 @@ def run(
         finished = runs.train(
             data,
             model=model,
-            task=_task(task),
+            task=chosen_task(task),
             input=input or [],
             target=target,
             group=group,
             id=id,
             time=time,
             encoding=encoding,
-            valid=_share_or_path(valid),
-            test=_share_or_path(test),
+            valid=share_or_path(valid),
+            test=share_or_path(test),
             out=out or folder.default_folder(data, model),
             command=shlex.join(["convrnn", *typed]),
             say=say,
             watch=_watch(json or quiet),
-            **_options(given, set or []),
+            **chosen_options(given, set or []),
         )
     if json:
         console.as_json({"run": str(finished.folder), "model": finished.model.name, **finished.metrics, "finding": finished.finding})
@@ -77,22 +77,22 @@ def run(
         console.line(text)
 
 
-def _refuse_others(context: typer.Context) -> None:
-    """Whether anything but how to tell of it was typed with --resume: the run knows the rest."""
+def refuse_others(context: typer.Context, what: str, free: tuple[str, ...]) -> None:
+    """Raises `UsageError` where anything but what is free was typed with --resume: the run, or the study, knows the rest."""
     from convrnn.core.errors import UsageError
 
     for name in context.params:
         source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE" and name not in ("resume", "json", "quiet", "lang"):
+        if source is not None and source.name == "COMMANDLINE" and name not in (*free, "lang"):
             shown = "DATA" if name == "data" else f"--{name}"
             raise UsageError(
                 "--resume",
-                tr("goes on with what the run was asked for, got {got} too", got=shown),
+                tr("goes on with what the {what} was asked for, got {got} too", what=what, got=shown),
                 tr("leave {shown} out", shown=shown),
             )
 
 
-def _options(flags: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
+def chosen_options(flags: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
     """Flags and `--set` together; a key given both ways is an error."""
     from convrnn.api.options import parse
     from convrnn.core.errors import UsageError
@@ -107,7 +107,7 @@ def _options(flags: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
     return chosen
 
 
-def _task(name: str | None) -> Any:
+def chosen_task(name: str | None) -> Any:
     from convrnn.core.errors import UsageError
 
     if name not in (None, "classify", "regress"):
@@ -115,7 +115,7 @@ def _task(name: str | None) -> Any:
     return name
 
 
-def _share_or_path(value: str | None) -> float | str | None:
+def share_or_path(value: str | None) -> float | str | None:
     if value is None:
         return None
     try:

@@ -1,13 +1,15 @@
-"""What a net is, layer by layer: shapes, parameters, reach and measured latency. Knows no data and no training."""
+"""What a net is, layer by layer: shapes, parameters, reach, work and measured latency. Knows no data and no training."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from convrnn.core.seq import Ids, Seq
 from convrnn.layers.base import Facts, Layer, facts_of
@@ -64,9 +66,13 @@ def _scaled(ratio: Fraction) -> str:
 
 
 def layer_table(net: Layer, frames: int) -> list[dict[str, Any]]:
-    """One record a stage: path, layer, out, parameters, past, lookahead, latency_ms (one row of `frames` frames, this machine)."""
+    """One record a stage: path, layer, out, parameters, past, lookahead, and of one row of `frames` frames multiply_adds and latency_ms.
+
+    The latency is that of this machine.
+    """
     found = stages(net)
-    timed = latencies(net, frames, [stage.layer for stage in found])
+    layers = [stage.layer for stage in found]
+    counted, timed = products(net, frames, layers), latencies(net, frames, layers)
     return [
         {
             "path": stage.path or stage.layer.name,
@@ -75,10 +81,38 @@ def layer_table(net: Layer, frames: int) -> list[dict[str, Any]]:
             "parameters": sum(parameter.numel() for parameter in stage.layer.parameters()),
             "past": stage.facts.past,
             "lookahead": stage.facts.lookahead,
+            "multiply_adds": terms,
             "latency_ms": milliseconds,
         }
-        for stage, milliseconds in zip(found, timed, strict=True)
+        for stage, terms, milliseconds in zip(found, counted, timed, strict=True)
     ]
+
+
+def multiply_adds(net: Layer, frames: int) -> int:
+    """Terms of the matrix products and convolutions for one row of `frames` frames, in evaluation mode.
+
+    Counted over the operations that run, by `torch.utils.flop_counter` and `kernels.work`: a window counts whole at the borders too, where
+    it reads padding; what is done element by element (gates, norms, pooling, activations) does not count.
+    """
+    return products(net, frames, [net])[0]
+
+
+def products(net: Layer, frames: int, layers: list[Layer]) -> list[int]:
+    """As `multiply_adds`, by layer; each counts what runs inside it, however often it runs."""
+    counted = dict.fromkeys(layers, 0)
+    counter = FlopCounterMode(display=False)
+
+    def start(layer: torch.nn.Module, inputs: Any) -> None:
+        assert isinstance(layer, Layer)
+        counted[layer] -= counter.get_total_flops()
+
+    def stop(layer: torch.nn.Module, inputs: Any, output: Any) -> None:
+        assert isinstance(layer, Layer)
+        counted[layer] += counter.get_total_flops()
+
+    with _hooked(layers, start, stop), counter:
+        _run(net, frames, 1)
+    return [flops // 2 for flops in counted.values()]
 
 
 def latencies(net: Layer, frames: int, layers: list[Layer]) -> list[float]:
@@ -94,13 +128,22 @@ def latencies(net: Layer, frames: int, layers: list[Layer]) -> list[float]:
         assert isinstance(layer, Layer)
         times[layer].append((time.perf_counter() - began[layer]) * 1000)
 
+    with _hooked(layers, start, stop):
+        _run(net, frames, REPEATS + 1)
+    return [_median(times[layer][1:]) for layer in layers]
+
+
+@contextmanager
+def _hooked(
+    layers: list[Layer], start: Callable[[torch.nn.Module, Any], None], stop: Callable[[torch.nn.Module, Any, Any], None]
+) -> Iterator[None]:
+    """Inside, each layer calls `start` before it runs and `stop` after."""
     hooks = [hook for layer in layers for hook in (layer.register_forward_pre_hook(start), layer.register_forward_hook(stop))]
     try:
-        _run(net, frames, REPEATS + 1)
+        yield
     finally:
         for hook in hooks:
             hook.remove()
-    return [_median(times[layer][1:]) for layer in layers]
 
 
 def latency(net: Layer, frames: int) -> float:

@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from convrnn.core.errors import UsageError
 from convrnn.core.language import tr
-from convrnn.kernels import compiled, cudnn, direct, loops, native, reference, scanned, session
+from convrnn.kernels import compiled, cudnn, direct, loops, native, reference, scanned, session, work
 from convrnn.kernels.reference import Recurrence
 
 Backend = Literal["fast", "reference", "onnx"]
@@ -336,3 +336,4 @@ _recur.register_autograd(_backward, setup_context=_keep_for_backward)
 _recur_backward.register_autograd(_no_second_derivative)
 _recur.register_autocast("cpu", torch.float32)
 _recur.register_autocast("cuda", torch.float32)
+work.register()

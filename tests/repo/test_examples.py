@@ -67,8 +67,8 @@ def test_example(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, 
 
 @pytest.mark.parametrize(
     "page",
-    # The code of the Chinese README is that of the English one, which a test below holds it to.
-    [page for page in PAGES if blocks(page, "python") and page.name != "README.zh-CN.md"],
+    # The code of a Chinese page is that of the English one, which tests below hold it to.
+    [page for page in PAGES if blocks(page, "python") and not page.name.endswith(".zh-CN.md")],
     ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_python_of_page(page: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +94,16 @@ def test_links_lead_somewhere() -> None:
     links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#:\s]+)(?:#[\w-]*)?\)", page.read_text(encoding="utf-8"))]
     assert len(links) > 10
     assert [f"{page.relative_to(ROOT)}: {link}" for page, link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name.endswith(".zh-CN.md")], ids=lambda page: page.name)
+def test_a_chinese_page_has_the_code_of_the_english_one(page: Path) -> None:
+    english = page.with_name(page.name.replace(".zh-CN", ""))
+
+    def code(of: Path) -> list[str]:
+        return [re.sub(r"\s*#.*", "", block) for block in blocks(of, "python")]
+
+    assert code(page) == code(english)
 
 
 def test_both_readmes_say_the_same() -> None:

@@ -1,0 +1,182 @@
+"""`convrnn.compare`: models on the same rows with the same seeds, from a plan to the tables. One call; what is done in it stands elsewhere.
+
+planning.py          what is compared: arms, sets, widths
+study/engine.py      the trainings, in worker processes (`worker.py`)
+study/folder.py      the tables
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convrnn.api.folder import RUNS
+from convrnn.api.options import plain
+from convrnn.api.planning import Asked, arms_of, plan_of
+from convrnn.api.prepare import Say, TaskName
+from convrnn.api.rows import Reading
+from convrnn.core.errors import JobError, UsageError
+from convrnn.core.language import tr
+from convrnn.layers.base import Spec
+from convrnn.study import engine
+from convrnn.study.folder import read_lines, read_plan, refuse_existing, write_plan, write_tables
+from convrnn.study.lock import locked
+from convrnn.study.plan import Arm, Plan, Skipped
+from convrnn.study.progress import Nobody, Told
+from convrnn.study.workers import Hire
+from convrnn.training.hooks import Interrupted
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A comparison that is done.
+
+    Attributes:
+        folder: of the study.
+        results: the lines of `results.jsonl`, one a set, arm and seed: `{"set", "arm", "seed", "metric", "value", ...}`.
+        costs: the lines of `costs.jsonl`, one a set and arm.
+        skipped: arms that a set could not have, and why.
+    """
+
+    folder: Path
+    results: list[dict[str, Any]]
+    costs: list[dict[str, Any]]
+    skipped: Sequence[Skipped]
+
+
+def compare(
+    data: str | Path | Sequence[str | Path],
+    models: Sequence[str | Spec | Arm],
+    *,
+    seeds: int = 5,
+    budget: int | None = None,
+    trials: int = 1,
+    workers: int | None = None,
+    task: TaskName | None = None,
+    input: tuple[str, ...] | list[str] = (),
+    target: str | None = None,
+    group: str | None = None,
+    id: str | None = None,
+    time: str | None = None,
+    encoding: str | None = None,
+    valid: float | str | Path | None = None,
+    test: float | str | Path | None = None,
+    out: str | Path | None = None,
+    command: str = "",
+    say: Say | None = None,
+    told: Told | None = None,
+    **options: Any,
+) -> Study:
+    """Compares models: the same parts, the same seeds, the same tuning, and where asked the same number of parameters.
+
+    Every training runs in a process of its own with one thread, so that results do not depend on how many run at once.
+
+    Args:
+        data: a built-in name or a path, or several.
+        models: names of the zoo, paths of specs, specs, `[LABEL=]MODEL[:KEY=VALUE]...`, or arms.
+        seeds: K; the seeds are 0 to K - 1.
+        budget: parameters that every model is to have, head and embedding included: its width is solved to be within 5 %. None: each
+            has its own width.
+        trials: learning rates that are tried for each model on each set, on validation data; 1: the one that the model recommends.
+        workers: trainings at once; None: one a core.
+        task: as for `convrnn.train`; so are `input`, `target`, `group`, `id`, `time`, `encoding`, `valid`, `test`.
+        out: folder of the study to write; it must not exist. None: `runs/compare-DATA`.
+        command: what was typed, for the report.
+        say: where lines for people go; None: nowhere.
+        told: shown the progress.
+        options: of every arm, as for `convrnn.train`; those of an arm go before them.
+
+    Raises:
+        InputError: anything wrong with what was given; nothing was written.
+        JobError: some runs could not be done (no space, a worker that died); all others were, and `resume_study` goes on.
+        Interrupted: Ctrl-C (a KeyboardInterrupt); the message says how to go on.
+    """
+    paths = _paths(data)
+    shares = [str(each) if isinstance(each, Path) else each for each in (valid, test)]
+    reading = Reading(task, tuple(input), target, group, id, time, encoding, *shares)
+    arms = arms_of(models)
+    study = _default_folder(paths) if out is None else Path(out)
+    refuse_existing(study)
+    crew = _workers(workers)
+    plan = plan_of(Asked(paths, arms, seeds, budget, trials, reading, plain(options), command), study.name, say or _silent)
+    with _begun(study) as lock:
+        refuse_existing(study)  # once more, now that nobody else can begin there
+        write_plan(study, plan)
+        return _go(study, plan, crew, told or Nobody(), lock)
+
+
+def resume_study(folder: str | Path, *, workers: int | None = None, told: Told | None = None) -> Study:
+    """Goes on with a study that was cut off; of one that is done the tables are written again. No run that is done is repeated.
+
+    Raises:
+        DataError: not the folder of a study.
+        UsageError: another process is at work on it.
+        JobError: as for `compare`.
+    """
+    study, crew = Path(folder), _workers(workers)
+    read_plan(study)
+    with locked(study / ".lock") as lock:
+        return _go(study, read_plan(study), crew, told or Nobody(), lock)
+
+
+def _go(study: Path, plan: Plan, workers: int, told: Told, lock: int) -> Study:
+    log = study / "workers.log"
+    try:
+        engine.run(study, plan, min(workers, max(plan.jobs, 1)), Hire("convrnn.api.worker", log, lock), told)
+    except KeyboardInterrupt:
+        raise Interrupted(tr("interrupted; {kept}", kept=tr("go on with --resume {folder}", folder=study))) from None
+    finally:
+        told.close()
+        if log.is_file() and not log.stat().st_size:
+            log.unlink()
+    return finish(study, plan)
+
+
+def finish(study: Path, plan: Plan) -> Study:
+    """What is made of the runs once all are there: the tables."""
+    write_tables(study, plan)
+    return Study(study, read_lines(study / "results.jsonl"), read_lines(study / "costs.jsonl"), read_plan(study).skipped)
+
+
+@contextmanager
+def _begun(study: Path) -> Iterator[int]:
+    """The folder of a study, locked."""
+    try:
+        study.mkdir(parents=True, exist_ok=True)
+        with locked(study / ".lock") as lock:
+            yield lock
+    except (NotADirectoryError, FileExistsError):
+        raise UsageError("--out", tr("{folder} lies in a file, expected folders only", folder=study), tr("choose another")) from None
+    except PermissionError as error:
+        raise JobError(str(study), tr("could not be made: {reason}", reason=error.strerror), tr("choose another --out")) from error
+
+
+def _paths(data: str | Path | Sequence[str | Path]) -> list[str]:
+    """What names data; rows in memory are none, since every worker reads them for itself."""
+    found = [data] if isinstance(data, str | Path) else data
+    if not isinstance(found, list | tuple) or not all(isinstance(each, str | Path) for each in found):
+        wanted = tr("expected names or paths, got {got}", got=type(data).__name__)
+        raise UsageError("data", wanted, tr("write the rows to a file: every worker reads them for itself"))
+    return [str(each) for each in found]
+
+
+def _default_folder(data: Sequence[str]) -> Path:
+    """`runs/compare-DATA`, with a number behind it if that is taken."""
+    first = RUNS / f"compare-{Path(data[0]).name.split('.')[0] or 'data'}" if data else RUNS / "compare"
+    return next(path for path in (first, *(first.with_name(f"{first.name}-{n}") for n in range(2, 10_000))) if not path.exists())
+
+
+def _workers(given: int | None) -> int:
+    if given is None:
+        return os.cpu_count() or 1
+    if given < 1:
+        raise UsageError("--workers", tr("expected at least 1, got {got}", got=given), tr("for example {example}", example="--workers 2"))
+    return given
+
+
+def _silent(line: str) -> None:
+    """Says nothing."""

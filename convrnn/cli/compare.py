@@ -1,0 +1,122 @@
+"""`convrnn compare`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from convrnn.cli import console
+from convrnn.cli.train import chosen_options, chosen_task, refuse_others, share_or_path
+from convrnn.cli.verb import TYPED
+
+if TYPE_CHECKING:
+    from convrnn.api.compare import Study
+    from convrnn.study.board import Leader
+
+NAME = "compare"
+
+
+def run(
+    context: typer.Context,
+    data: Annotated[list[str] | None, typer.Argument(help="Built-in names (see `convrnn datasets`) or paths.", show_default=False)] = None,
+    models: Annotated[
+        list[str] | None, typer.Option(metavar="A,B,...", help="[LABEL=]NAME|SPEC.yaml[:KEY=VALUE]..., for example crnn,crnn:dropout=0.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each model on each set, with seeds 0, 1, ...")] = 5,
+    budget: Annotated[int | None, typer.Option(metavar="PARAMS", help="Parameters for every model; its width is solved.")] = None,
+    trials: Annotated[int, typer.Option(help="Learning rates tried for each, on validation data; 1: the recommended one.")] = 1,
+    workers: Annotated[int | None, typer.Option(help="Trainings at once, one thread each; one a core if not given.")] = None,
+    task: Annotated[str | None, typer.Option(help="classify or regress; inferred from the target if not given.")] = None,
+    input: Annotated[list[str] | None, typer.Option(help="Input column; may be repeated.")] = None,
+    target: Annotated[str | None, typer.Option(help="Target column.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column whose rows stay in one part.")] = None,
+    id: Annotated[str | None, typer.Option(help="Column that says which series a row belongs to.")] = None,
+    time: Annotated[str | None, typer.Option(help="Column that orders the rows of a series.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of text files; recognised if not given.")] = None,
+    valid: Annotated[str | None, typer.Option(help="Share of the rows, or a file, to watch and to choose rates on.")] = None,
+    test: Annotated[str | None, typer.Option(help="Share of the rows, or a file, to compare on.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training part.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1.")] = None,
+    set: Annotated[list[str] | None, typer.Option(help="KEY=VALUE for every model, as for train; repeatable.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the study; runs/compare-DATA if not given.")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="STUDY", help="Go on with a study that was cut off.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Compare models: the same rows, seeds and tuning, in parallel.
+
+    A study is a folder of runs. --resume goes on after a kill at any moment and repeats no run that is done.
+    """
+    from convrnn.api.compare import compare, resume_study
+    from convrnn.api.planning import split_models
+    from convrnn.core.language import tr
+    from convrnn.study.progress import teller
+
+    told = teller(json or quiet)
+    if resume is not None:
+        refuse_others(context, "the study", ("resume", "workers", "json", "quiet"))
+        study = resume_study(resume, workers=workers, told=told)
+    else:
+        study = compare(
+            data or [],
+            [each for text in models or [] for each in split_models(text)],
+            seeds=seeds,
+            budget=budget,
+            trials=trials,
+            workers=workers,
+            task=chosen_task(task),
+            input=input or [],
+            target=target,
+            group=group,
+            id=id,
+            time=time,
+            encoding=encoding,
+            valid=share_or_path(valid),
+            test=share_or_path(test),
+            out=out,
+            command=shlex.join(["convrnn", *context.meta[TYPED]]),
+            say=_quiet if quiet else console.aside if json else console.told,
+            told=told,
+            **chosen_options({"epochs": epochs, "device": device}, set or []),
+        )
+    if json:
+        console.as_json(_facts(study))
+        return
+    for text in _board(study):
+        console.line(text)
+    console.line(tr("study: {folder}", folder=study.folder))
+
+
+def _facts(study: Study) -> dict[str, Any]:
+    skipped = [each._asdict() for each in study.skipped]
+    return {"study": str(study.folder), "results": study.results, "costs": study.costs, "skipped": skipped}
+
+
+def _board(study: Study) -> list[str]:
+    """A table a set, the best mean first; what was left out is said."""
+    from convrnn.core.language import tr
+    from convrnn.study.board import leaders
+
+    found = leaders(study.results, study.costs)
+    lines: list[str] = []
+    for name in dict.fromkeys(each.set for each in found):
+        here = [each for each in found if each.set == name]
+        head = [name, here[0].metric, tr("parameters"), tr("time"), tr("one row")]
+        lines += ["", *console.table(head, [_row(each) for each in here], right=(1, 2, 3, 4))]
+    left_out = [tr("{set}: {arm} is left out: {why}", set=each.set, arm=each.arm, why=each.why) for each in study.skipped]
+    return [*lines, "", *left_out]
+
+
+def _row(each: Leader) -> list[str]:
+    from convrnn.study.progress import shortened
+
+    spread = "" if each.deviation is None else f" ± {each.deviation:.4f}"
+    cells = [f"{each.mean:.4f}{spread}", f"{each.parameters:,}", f"{each.seconds:,.1f} s", f"{each.latency_ms:.2f} ms"]
+    return [shortened(each.arm, 24), *cells]
+
+
+def _quiet(text: str) -> None:
+    """Says nothing."""

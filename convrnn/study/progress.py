@@ -1,0 +1,248 @@
+"""A study on a terminal: a bar over all runs, a line for each that goes on; plain lines elsewhere. Knows no folder and no process.
+
+rich draws the bar; where it is not installed, a terminal gets the lines too.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Hashable, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO
+
+from convrnn.core.columns import width
+from convrnn.core.language import tr
+from convrnn.training.progress import clock
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+QUIET = 60.0
+"""Plain lines: seconds without a run that ends, after which the ones that go on are told of."""
+
+
+class Ended(NamedTuple):
+    """A run that is over.
+
+    Attributes:
+        label: set, arm and seed.
+        said: what came of it.
+        seconds: that it took; None: it is not done.
+    """
+
+    label: str
+    said: str
+    seconds: float | None
+
+
+class Told(Protocol):
+    """Who is told of a study. All calls come from one thread; `close` comes last, whatever happened in between."""
+
+    def begin(self, total: int, done: int) -> None:
+        """Before the first run: how many there are, and are done already."""
+
+    def total(self, total: int) -> None:
+        """How many there are after all."""
+
+    def started(self, key: Hashable, label: str) -> None:
+        """A run goes on in a worker."""
+
+    def at(self, key: Hashable, where: Mapping[str, Any]) -> None:
+        """How far it is: `epoch` of `epochs`."""
+
+    def ended(self, key: Hashable, what: Ended | None) -> None:
+        """It does so no longer; None: it was none that counts."""
+
+    def close(self) -> None:
+        """The study is over, or cut off."""
+
+
+class Nobody:
+    """Is told nothing."""
+
+    def begin(self, total: int, done: int) -> None:
+        """See `Told`."""
+
+    def total(self, total: int) -> None:
+        """See `Told`."""
+
+    def started(self, key: Hashable, label: str) -> None:
+        """See `Told`."""
+
+    def at(self, key: Hashable, where: Mapping[str, Any]) -> None:
+        """See `Told`."""
+
+    def ended(self, key: Hashable, what: Ended | None) -> None:
+        """See `Told`."""
+
+    def close(self) -> None:
+        """See `Told`."""
+
+
+class Count:
+    """How many are done, and how long the rest will take if it takes as long as what was done since the beginning."""
+
+    def __init__(self, total: int, done: int) -> None:
+        self.total, self.done = total, done
+        self._before, self._began = done, monotonic()
+
+    def left(self) -> str:
+        """`1:05 left`; empty where nobody can know."""
+        made = self.done - self._before
+        if not made or self.done >= self.total:
+            return ""
+        return tr("{time} left", time=clock((self.total - self.done) * (monotonic() - self._began) / made))
+
+
+class Lines:
+    """A line for each run that ends, and now and then one for those that go on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._running: dict[Hashable, tuple[str, str]] = {}
+        self._last = monotonic()
+
+    def begin(self, total: int, done: int) -> None:
+        """See `Told`."""
+        self._count = Count(total, done)
+        self._print(tr("{total} runs, {done} of them done already", total=total, done=done) if done else tr("{total} runs", total=total))
+
+    def total(self, total: int) -> None:
+        """See `Told`."""
+        self._count.total = total
+
+    def started(self, key: Hashable, label: str) -> None:
+        """See `Told`."""
+        self._running[key] = (label, "")
+
+    def at(self, key: Hashable, where: Mapping[str, Any]) -> None:
+        """See `Told`."""
+        self._running[key] = (self._running[key][0], epoch(where))
+        if monotonic() - self._last >= QUIET:
+            going = "; ".join(f"{label}, {text}" if text else label for label, text in self._running.values())
+            self._print(f"[{self._count.done}/{self._count.total}] {going}")
+
+    def ended(self, key: Hashable, what: Ended | None) -> None:
+        """See `Told`."""
+        del self._running[key]
+        if what is None:
+            return
+        self._count.done += 1
+        spent = "" if what.seconds is None else f" ({clock(what.seconds)})"
+        parts = (f"[{self._count.done}/{self._count.total}] {what.label}: {what.said}{spent}", self._count.left())
+        self._print("; ".join(filter(None, parts)))
+
+    def close(self) -> None:
+        """See `Told`."""
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+        self._last = monotonic()
+
+
+class Bar:
+    """One bar over all runs, and under it a line for each that goes on, no wider than the terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._progress: Progress | None = None
+        self._rows: dict[Hashable, tuple[TaskID, str]] = {}
+
+    def begin(self, total: int, done: int) -> None:
+        """See `Told`."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._count = Count(total, done)
+        console = Console(file=self._stream)
+        text = TextColumn("{task.description}", markup=False)
+        more = TextColumn("{task.fields[text]}", style="dim", markup=False)
+        self._progress = Progress(text, BarColumn(bar_width=10), more, console=console)
+        self._whole = self._progress.add_task("", total=total, completed=done, text="")
+        self._show()
+        self._progress.start()
+
+    def total(self, total: int) -> None:
+        """See `Told`."""
+        self._count.total = total
+        self._show()
+
+    def started(self, key: Hashable, label: str) -> None:
+        """See `Told`."""
+        assert self._progress is not None
+        self._rows[key] = self._progress.add_task(shortened(label, self._room()), total=None, text=""), label
+
+    def at(self, key: Hashable, where: Mapping[str, Any]) -> None:
+        """See `Told`."""
+        assert self._progress is not None
+        self._progress.update(self._rows[key][0], completed=where["epoch"], total=where["epochs"], text=epoch(where))
+
+    def ended(self, key: Hashable, what: Ended | None) -> None:
+        """See `Told`."""
+        assert self._progress is not None
+        self._progress.remove_task(self._rows.pop(key)[0])
+        if what is None:
+            return
+        self._count.done += 1
+        if what.seconds is None:
+            self._progress.console.print(f"{what.label}: {what.said}", highlight=False, markup=False)
+        self._show()
+
+    def close(self) -> None:
+        """See `Told`: the bar stays as it stands."""
+        if self._progress is not None:
+            for task, _ in self._rows.values():
+                self._progress.remove_task(task)
+            self._progress.stop()
+
+    def _room(self) -> int:
+        """Columns for a label beside the bar and `epoch 100/100`."""
+        assert self._progress is not None
+        return max(self._progress.console.width - 30, 20)
+
+    def _show(self) -> None:
+        assert self._progress is not None
+        done = tr("{done} of {total} runs", done=self._count.done, total=self._count.total)
+        self._progress.update(self._whole, description=done, completed=self._count.done, total=self._count.total, text=self._count.left())
+
+
+def teller(quiet: bool = False, stream: TextIO | None = None) -> Told:
+    """Who tells people of the progress.
+
+    Args:
+        quiet: nobody.
+        stream: where to; None: standard error, so that standard output stays for results.
+    """
+    target = sys.stderr if stream is None else stream
+    if quiet:
+        return Nobody()
+    if not target.isatty():
+        return Lines(target)
+    try:
+        import rich.progress  # noqa: F401  (only whether it is there)
+    except ImportError:
+        return Lines(target)
+    return Bar(target)
+
+
+def epoch(where: Mapping[str, Any]) -> str:
+    """`epoch 3/37`."""
+    return tr("epoch {epoch}/{epochs}", epoch=where["epoch"], epochs=where["epochs"])
+
+
+def shortened(text: str, columns: int) -> str:
+    """A text that takes so many columns at most, its middle left out.
+
+    Example:
+        >>> shortened("JapaneseVowels, crnn, seed 3", 20)
+        'JapaneseV..., seed 3'
+    """
+    if width(text) <= columns:
+        return text
+    tail = text[-(columns // 2 - 2) :]
+    while width(tail) > columns // 2:
+        tail = tail[1:]
+    head = text
+    while head and width(head) + 3 + width(tail) > columns:
+        head = head[:-1]
+    return f"{head}...{tail}"
