@@ -57,7 +57,7 @@ def run(
 
     told = teller(json or quiet)
     if resume is not None:
-        refuse_others(context, "the study", ("resume", "workers", "json", "quiet"))
+        refuse_others(context, tr("the study"), ("resume", "workers", "json", "quiet"))
         study = resume_study(resume, workers=workers, told=told)
     else:
         study = compare(

@@ -46,7 +46,7 @@ def run(
     typed = context.meta[TYPED]
     say = _quiet if quiet else console.aside if json else console.told
     if resume is not None:
-        refuse_others(context, "the run", ("resume", "json", "quiet"))
+        refuse_others(context, tr("the run"), ("resume", "json", "quiet"))
         finished = runs.resume(resume, say=say, watch=_watch(json or quiet))
     else:
         if not data:
@@ -87,7 +87,7 @@ def refuse_others(context: typer.Context, what: str, free: tuple[str, ...]) -> N
             shown = "DATA" if name == "data" else f"--{name}"
             raise UsageError(
                 "--resume",
-                tr("goes on with what the {what} was asked for, got {got} too", what=what, got=shown),
+                tr("goes on with what {what} was asked for, got {got} too", what=what, got=shown),
                 tr("leave {shown} out", shown=shown),
             )
 
