@@ -14,7 +14,7 @@ from convrnn.core.language import tr
 from convrnn.core.terms import named
 from convrnn.report.html import folded
 from convrnn.report.markup import Column, Markup, join, table, tag
-from convrnn.report.numerals import MINUS, NONE, cell, count, decimal, seconds
+from convrnn.report.numerals import MINUS, NONE, cell, count, decimal, percent, seconds
 from convrnn.report.records import Json, json_object
 from convrnn.report.study_records import Cost, Study
 from convrnn.report.study_words import Verdict, between, overall, probability, short, short_count
@@ -131,15 +131,17 @@ def pairs(family: Json) -> Markup:
         numbers += [f"{pair['wins']}, {pair['ties']}, {pair['losses']}"] if several else []
         size = NONE if pair["d_z"] is None else f"{pair['d_z']:.2f}".replace("-", MINUS)
         numbers += [probability(pair["holm"]).removeprefix("= "), size, f"{pair['superiority']:.2f}"]
-        rows.append([pair["first"], pair["second"], *numbers, tr("better") if pair["told"] else tr("cannot be told apart")])
+        rows.append(
+            [pair["first"], pair["second"], *numbers, tag("span.model", tr("better") if pair["told"] else tr("cannot be told apart"))]
+        )
     told = sum(pair["told"] for pair in found)
     name = tr("{pairs} pairs, {told} told apart", pairs=len(found), told=told)
     explained = tr(
         "Each interval is as wide as its test asks for with so many pairs ({low} to {high}), so that it leaves out 0 just where the pair "
         "is told apart. d_z: mean difference over its deviation (Cohen). A: how often a training of the one beats one of the other "
         "(Vargha and Delaney).",
-        low=f"{min(pair['level'] for pair in found):.1%}",
-        high=f"{max(pair['level'] for pair in found):.2%}",
+        low=percent(min(pair["level"] for pair in found), 2),
+        high=percent(max(pair["level"] for pair in found), 2),
     )
     return join([folded(join([table(columns, rows), tag("p.under", explained)]), name, len(found) > LONG, heading=True), _omnibus(family)])
 
