@@ -71,7 +71,7 @@ def test_options_are_checked() -> None:
         entry.spec(SERIES, width="64")
     with pytest.raises(SpecError, match=r"crnn.pool: expected 'last', 'mean', 'max' or 'attention', got 'sum'"):
         entry.spec(SERIES, pool="sum")
-    with pytest.raises(SpecError, match=r"crnn.dropout: expected less than 1, got 1.5"):
+    with pytest.raises(SpecError, match=r"crnn.dropout: expected a value less than 1, got 1.5"):
         entry.spec(SERIES, dropout=1.5)
     assert entry.spec(SERIES, width=None) == entry.spec(SERIES)
 
