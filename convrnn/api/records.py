@@ -20,6 +20,7 @@ from convrnn.data.sounds import sound_facts
 from convrnn.deploy import Model
 from convrnn.deploy.describe import latency, layer_table
 from convrnn.modality import Sound
+from convrnn.modality.sound import as_samples
 from convrnn.tasks import Classify
 
 MISTAKES = 24
@@ -59,7 +60,9 @@ def write_mistakes(folder: Path, model: Model, examples: Examples, answers: list
             arrays[record["array"]] = as_shown(model, examples.inputs[row])
         if isinstance(sound := examples.inputs[row], Sound) and len(sound) <= HEARD:
             record |= {"sound": f"{record['array']}.sound", "rate": sound.rate}
-            arrays[record["sound"]] = np.clip(np.rint(sound.samples * 32767.0), -32768, 32767).astype(np.int16)
+            arrays[record["sound"]] = np.clip(np.rint(as_samples(sound.samples, examples.names[row]) * 32768.0), -32768, 32767).astype(
+                np.int16
+            )
         records.append(record)
     with replacing(folder / "mistakes.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]  (its stub takes the keywords for its own options)
