@@ -130,7 +130,7 @@ def _sound(row: Any, where: str) -> Any:
     if not isinstance(row, Sound):
         return as_samples(row, where)
     if not len(row):
-        raise DataError(where, "the recording holds no sample", tr("remove the row"))
+        raise DataError(where, tr("the recording holds no sample"), tr("remove the row"))
     return row
 
 

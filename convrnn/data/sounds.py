@@ -34,7 +34,7 @@ def sound(data: bytes, where: str) -> Sound:
         import soundfile
     except (ImportError, OSError) as error:  # OSError: the package is there, the library libsndfile is not
         remedy = tr("pip install 'convrnn[audio]'")
-        raise DataError(where, "recordings need soundfile, which is not installed", remedy) from error
+        raise DataError(where, tr("recordings need soundfile, which is not installed"), remedy) from error
     lacking = _lacking(data)
     if lacking > 0:
         problem = f"the recording is cut off: its header promises {lacking:,} bytes more"
@@ -45,10 +45,10 @@ def sound(data: bytes, where: str) -> Sound:
         problem = f"expected a recording, got {len(data)} bytes that are none or damaged"
         raise DataError(where, problem, tr("replace or remove the file")) from error
     if not len(samples):
-        raise DataError(where, "the recording holds no sample", tr("remove the file"))
+        raise DataError(where, tr("the recording holds no sample"), tr("remove the file"))
     recorded = Sound(samples.mean(axis=1), int(rate), samples.shape[1])
     if not abs(float(recorded.samples.sum(dtype="float64"))) < float("inf"):
-        raise DataError(where, "expected finite samples, got some that are none", tr("mend or remove the recording"))
+        raise DataError(where, tr("expected finite samples, got some that are not"), tr("mend or remove the recording"))
     return recorded
 
 

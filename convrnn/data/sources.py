@@ -194,7 +194,9 @@ def _file(place: Traversable, beside: Sequence[Traversable], how: _How) -> Sourc
         return Source(title, loose_pictures(title, [place]))
     if SOUND.search(place.name):
         if how.labelled:
-            raise DataError(place.name, "one recording without a label", tr("give the folder that has one folder of recordings a class"))
+            raise DataError(
+                place.name, tr("one recording without a label"), tr("give the folder that has one folder of recordings a class")
+            )
         return Source(title, loose_sounds(title, [place]))
     source = content(place)
     if source.plain.endswith(".npz") or source.data.startswith(b"PK\x03\x04"):

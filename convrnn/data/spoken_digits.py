@@ -40,7 +40,7 @@ def load(folder: Path) -> Source:
         _fetch(place)
     found = _recordings(place.read_bytes())
     if found is None:
-        raise JobError(str(place), "is not the Free Spoken Digit Dataset", tr("remove it, and it is fetched again"))
+        raise JobError(str(place), tr("is not the Free Spoken Digit Dataset"), tr("remove it, and it is fetched again"))
     return named_sounds(NAME, data_files(found))
 
 
@@ -53,14 +53,16 @@ def _fetch(place: Path) -> None:
         with urllib.request.urlopen(ARCHIVE, timeout=60) as response:
             packed = response.read()
     except (urllib.error.URLError, OSError) as error:
-        raise JobError(NAME, f"could not be downloaded ({error})", remedy) from error
+        raise JobError(NAME, tr("could not be downloaded ({error})", error=error), remedy) from error
     if _recordings(packed) is None:
-        raise JobError(NAME, "what was downloaded has another checksum and was not kept", remedy)
+        raise JobError(NAME, tr("what was downloaded has another checksum and was not kept"), remedy)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise JobError(
-            str(place.parent), f"could not be made: {error.strerror}", tr("set CONVRNN_CACHE to a folder that can be written")
+            str(place.parent),
+            tr("could not be made: {error}", error=error.strerror),
+            tr("set CONVRNN_CACHE to a folder that can be written"),
         ) from error
     write(place, packed)
 

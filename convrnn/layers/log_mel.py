@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from convrnn.core.errors import ShapeError, SpecError
+from convrnn.core.language import tr
 from convrnn.core.mel import FLOOR, MelFrames
 from convrnn.core.seq import Ids, Seq, Shape
 from convrnn.core.spec import register
@@ -62,9 +63,12 @@ class LogMel(Spec):
         self.grid().check(self.name)
         for name in ("means", "deviations"):
             if len(getattr(self, name)) not in (0, self.mels):
-                raise SpecError(f"{self.name}.{name}", f"expected {self.mels}, one a band, or none, got {len(getattr(self, name))}")
+                raise SpecError(
+                    f"{self.name}.{name}",
+                    tr("expected {count}, one a band, or none, got {got}", count=self.mels, got=len(getattr(self, name))),
+                )
         if any(not deviation > 0 for deviation in self.deviations):
-            raise SpecError(f"{self.name}.deviations", f"expected numbers above 0, got {min(self.deviations)}")
+            raise SpecError(f"{self.name}.deviations", tr("expected numbers above 0, got {got}", got=min(self.deviations)))
 
     def grid(self) -> MelFrames:
         """What a frame and a band are."""
@@ -73,7 +77,7 @@ class LogMel(Spec):
     def module(self, in_shape: Shape | Ids) -> Layer:
         """See `Spec.module`."""
         if flat(in_shape) != 1:
-            raise ShapeError("", f"expected one channel of samples, got {flat(in_shape)}", "average the channels")
+            raise ShapeError("", tr("expected one channel of samples, got {got}", got=flat(in_shape)), tr("average the channels"))
         return _LogMel(self)
 
 

@@ -66,9 +66,9 @@ class Audio(Modality):
         """What was learned fits together, and there are such bands."""
         if self.means and (len(self.means) != self.mels or len(self.deviations) != self.mels):
             counts = f"{len(self.means)} means and {len(self.deviations)} deviations"
-            raise SpecError("audio.means", f"expected {self.mels} of each, one a band, got {counts}")
+            raise SpecError("audio.means", tr("expected {count} of each, one a band, got {got}", count=self.mels, got=counts))
         if any(not deviation > 0 for deviation in self.deviations):
-            raise SpecError("audio.deviations", f"expected numbers above 0, got {min(self.deviations)}")
+            raise SpecError("audio.deviations", tr("expected numbers above 0, got {got}", got=min(self.deviations)))
         if self.rate or self.sample_rate:
             self.frames().check(self.name)
 
@@ -147,7 +147,7 @@ class Audio(Modality):
             frames_TM = log_mel(chosen._samples(raw, examples.names[row]), chosen.frames()) - middle
             count, total, squares = count + len(frames_TM), total + frames_TM.sum(axis=0), squares + (frames_TM**2).sum(axis=0)
         if not count:
-            raise DataError("training part", "expected at least one sample, got none", tr("give recordings that hold sound"))
+            raise DataError("training part", tr("expected at least one sample, got none"), tr("give recordings that hold sound"))
         means = total / count
         deviations = np.sqrt(np.maximum(squares / count - means**2, 0.0))
         # A band that is constant but for rounding has no scale of its own.
@@ -158,7 +158,7 @@ class Audio(Modality):
         if not isinstance(raw, Sound):
             return as_samples(raw, name)
         if raw.rate < 1:
-            raise DataError(name, f"expected a rate of at least 1 Hz, got {raw.rate}", tr("correct it"))
+            raise DataError(name, tr("expected a rate of at least 1 Hz, got {got}", got=raw.rate), tr("correct it"))
         return resample(as_samples(raw.samples, name), raw.rate, self.rate)
 
     def _scaled(self, frames_TM: Doubles) -> Floats:

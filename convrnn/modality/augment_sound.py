@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from convrnn.core.errors import SpecError
+from convrnn.core.language import tr
 from convrnn.core.spec import register
 from convrnn.modality.augment import Share, Strength
 from convrnn.modality.base import Augmentation, Encoded
@@ -90,7 +91,7 @@ class Hiss(Augmentation):
     def check(self) -> None:
         """The bounds are in order."""
         if self.low > self.high:
-            raise SpecError("hiss.low", f"expected at most high, {self.high:g}, got {self.low:g}")
+            raise SpecError("hiss.low", tr("expected at most high, {high:g}, got {got:g}", high=self.high, got=self.low))
 
     def before(self, raw: Any, rng: np.random.Generator) -> Any:
         """See `Augmentation.before`."""

@@ -78,7 +78,11 @@ def as_samples(raw: Any, name: str) -> Samples:
     samples = array.astype(np.float32)
     if not np.isfinite(samples).all():
         place = int(np.flatnonzero(~np.isfinite(samples))[0])
-        raise DataError(name, f"expected finite samples, got {samples[place]} at sample {place}", tr("mend or remove the recording"))
+        raise DataError(
+            name,
+            tr("expected finite samples, got {got} at sample {place}", got=samples[place], place=place),
+            tr("mend or remove the recording"),
+        )
     return samples
 
 

@@ -128,7 +128,7 @@ def read_study(folder: str | Path) -> Study:
     asked = json_object(place / "study.json")
     if asked is None:
         raise DataError(
-            str(place), "expected a study folder with study.json, found none", tr("give the folder that `convrnn compare --out` named")
+            str(place), tr("expected a study folder with study.json, found none"), tr("give the folder that `convrnn compare --out` named")
         )
     where = "study.json"
     return Study(
@@ -242,4 +242,8 @@ def _needed(value: int | None, key: str, where: str) -> int:
 
 
 def _wrong(where: str, key: str, expected: str, got: object) -> DataError:
-    return DataError(f"{where}: {key}", f"expected {expected}, got {got!r}", tr("restore the file, or run the study again"))
+    return DataError(
+        f"{where}: {key}",
+        tr("expected {expected}, got {got!r}", expected=expected, got=got),
+        tr("restore the file, or run the study again"),
+    )

@@ -63,7 +63,11 @@ def require_mixable(part: Part, settings: Settings) -> None:
     """Raises `SpecError` for an augmentation that mixes rows of symbols, which have no values in between, or that needs raw inputs."""
     raw = [a for a in settings.augment if changes_raw(a)]
     if raw and part.encode is None:
-        raise SpecError("training.augment", f"{raw[0].name} changes raw inputs, and these rows have none", f"leave {raw[0].name} out")
+        raise SpecError(
+            "training.augment",
+            tr("{name} changes raw inputs, and these rows have none", name=raw[0].name),
+            tr("leave {name} out", name=raw[0].name),
+        )
     mixing = _mixing(settings)
     if mixing and part.encoded[0].dtype.kind != "f":
         raise SpecError(
