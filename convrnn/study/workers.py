@@ -100,6 +100,8 @@ class Worker:
         except OSError:
             raise Died(self._cause()) from None
         for line in self._process.stdout:
+            if not line.endswith("\n"):  # it died in the midst of it
+                break
             message = json.loads(line)
             yield message
             if "ended" in message:

@@ -35,7 +35,7 @@ def test_every_model_with_a_width_meets_a_budget(name: str) -> None:
     """On rows of its kind; and what is counted is what is trained."""
     draw = np.random.default_rng(0)
     rows = {"text": ["a b c", "b c d"] * 20, "series": list(draw.normal(size=(40, 60, 2)))}
-    pictures = list(draw.integers(0, 255, (40, 28, 28, 1)).astype(np.uint8))
+    pictures = draw.integers(0, 255, (40, 28, 28, 1)).astype(np.uint8)
     kind = next(kind for kind in ("series", "text", "image") if kind in get(name).kinds)
     source = source_of(rows.get(kind, pictures), ["x", "y"] * 20, Reading())
     prepared = prepare(source, Request(name), _silent)

@@ -51,9 +51,10 @@ def test_orders_are_given_out_by_their_turn_and_more_may_follow(hire: Hire) -> N
 
 def test_one_that_dies_is_told_of_and_the_others_go_on(hire: Hire) -> None:
     with Crew(hire, 2) as crew:
-        found = ends(crew, [{"signal": signal.SIGKILL}, {"value": 1}, {"exit": 3}, {"value": 2}])
+        found = ends(crew, [{"signal": signal.SIGKILL}, {"value": 1}, {"exit": 3}, {"value": 2}, {"half": True}])
     assert found[0] == {"ended": "died", "why": "its process was killed (out of memory?)"}
     assert found[2] == {"ended": "died", "why": f"its process ended with exit code 3, see {hire.log}"}
+    assert found[4] == {"ended": "died", "why": f"its process ended with exit code 4, see {hire.log}"}
     assert (found[1]["value"], found[3]["value"]) == (1, 2)
 
 
