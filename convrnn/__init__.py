@@ -25,6 +25,7 @@ _HOMES = {
         "StateEnded",
         "UsageError",
     ),
+    "convrnn.core.language": ("speaking",),
     "convrnn.core.seq": ("Ids", "Seq"),
     "convrnn.deploy.model": ("Model", "load"),
     "convrnn.layers.attend": ("Attend",),

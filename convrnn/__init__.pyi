@@ -14,6 +14,7 @@ from convrnn.core.errors import (
     StateEnded as StateEnded,
     UsageError as UsageError,
 )
+from convrnn.core.language import speaking as speaking
 from convrnn.core.seq import Ids as Ids, Seq as Seq
 from convrnn.deploy.model import Model as Model, load as load
 from convrnn.layers.attend import Attend as Attend

@@ -9,6 +9,8 @@ import pytest
 
 # Before torch is imported, and inherited by every process that a test starts: the suite runs two workers on two cores.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Whatever the locale of whoever runs them: the tests read English where they do not ask for Chinese.
+os.environ["CONVRNN_LANG"] = "en"
 
 import torch
 

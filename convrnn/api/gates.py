@@ -13,6 +13,7 @@ from convrnn.api.looking import recurrence, words_of
 from convrnn.api.records import as_picture
 from convrnn.core.files import replacing, write
 from convrnn.core.labels import label
+from convrnn.core.language import english, tr
 from convrnn.data import Examples
 from convrnn.data.batch import Encoded, collate
 from convrnn.deploy import Model
@@ -47,7 +48,7 @@ def write_gates(folder: Path, model: Model, encoded: Encoded, examples: Examples
     ]
     with replacing(folder / "gates.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]  (its stub takes the keywords for its own options)
-    write(folder / "gates.json", json.dumps(records, ensure_ascii=False) + "\n")
+    write(folder / "gates.json", json.dumps(english(records), ensure_ascii=False) + "\n")
 
 
 def _examples(encoded: Encoded, examples: Examples, answers: list[dict[str, Any]]) -> list[tuple[int, str]]:
@@ -60,11 +61,11 @@ def _examples(encoded: Encoded, examples: Examples, answers: list[dict[str, Any]
         rows.sort(key=lambda row: -answers[row]["probability"])
         right = [row for row in rows if answers[row]["label"] == label(targets[row])]
         wrong = [row for row in rows if answers[row]["label"] != label(targets[row])]
-        wanted = [(right, 0, "right, most sure"), (right, -1, "right, least sure"), (wrong, 0, "wrong, most sure")]
-        wanted += [(right, len(right) // 2, "right, middling sure"), (wrong, -1, "wrong, least sure")]
+        wanted = [(right, 0, tr("right, most sure")), (right, -1, tr("right, least sure")), (wrong, 0, tr("wrong, most sure"))]
+        wanted += [(right, len(right) // 2, tr("right, middling sure")), (wrong, -1, tr("wrong, least sure"))]
     else:
         rows.sort(key=lambda row: abs(answers[row]["value"] - float(targets[row])))
-        wanted = [(rows, 0, "least error"), (rows, len(rows) // 2, "middling error"), (rows, -1, "largest error")]
+        wanted = [(rows, 0, tr("least error")), (rows, len(rows) // 2, tr("middling error")), (rows, -1, tr("largest error"))]
     found: dict[int, str] = {}
     for some, place, why in wanted:
         if some and len(found) < EXAMPLES:

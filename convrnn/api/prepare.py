@@ -11,7 +11,7 @@ import torch
 from convrnn.api.options import Choices, assign
 from convrnn.core.errors import DataError, SpecError
 from convrnn.core.language import tr
-from convrnn.core.terms import part_named
+from convrnn.core.terms import called
 from convrnn.data import Examples, Source, as_task, check_labels, parts as split, task_of
 from convrnn.data.batch import Encoded
 from convrnn.data.split import Parts
@@ -160,7 +160,7 @@ def _split(source: Source, request: Request, choices: Choices, task: TaskName) -
 
 def _encode(examples: Examples, modality: Modality, task: Task, part: str, say: Say) -> Part:
     for note in modality.notes(examples):
-        say(tr("{part}: {note}", part=part_named(part), note=note))
+        say(tr("{part}: {note}", part=called(part), note=note))
     encoded = Encoded(modality.encode_examples(examples))
     return Part(encoded, task.encode(_targets(examples), examples.names), modality.masks)
 

@@ -25,6 +25,11 @@ def told(text: str) -> None:
     line(text)
 
 
+def paragraph(text: str) -> None:
+    """A blank line, and a text as wide as the terminal."""
+    print("", *wrapped(text, max(shutil.get_terminal_size((80, 24)).columns - 1, 20)), sep="\n", flush=True)
+
+
 def aside(text: str) -> None:
     """A line for people on standard error, where standard output is for a program."""
     print(text, file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from convrnn.cli import console
-from convrnn.core.terms import named
+from convrnn.core.terms import called
 
 NAME = "evaluate"
 
@@ -27,6 +27,6 @@ def run(
         console.as_json(metrics)
         return
     for text in console.table(
-        [named(name) for name in metrics], [[f"{value:.4f}" for value in metrics.values()]], right=range(len(metrics))
+        [called(name) for name in metrics], [[f"{value:.4f}" for value in metrics.values()]], right=range(len(metrics))
     ):
         console.line(text)

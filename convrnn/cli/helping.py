@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from typer.core import TyperCommand, TyperGroup
 
 COLUMNS = 100
+"""Of paragraphs, on a wide terminal."""
 
 
 def of_verb(verb: TyperCommand, context: Any) -> str:
@@ -50,8 +52,9 @@ def of_verbs(verbs: TyperGroup, context: Any) -> str:
 
 def _beginning(command: TyperCommand | TyperGroup, context: Any) -> list[str]:
     usage = tr("Usage: {command}", command=" ".join([context.command_path, *command.collect_usage_pieces(context)]))
+    columns = min(shutil.get_terminal_size((80, 24)).columns, COLUMNS) - 2
     paragraphs = declared(command.help or "").split("\n\n")
-    return [usage, *(line for each in paragraphs for line in ("", *(f"  {part}" for part in wrapped(each, COLUMNS - 2))))]
+    return [usage, *(line for each in paragraphs for line in ("", *(f"  {part}" for part in wrapped(each, columns))))]
 
 
 def _record(parameter: Any, context: Any) -> Sequence[str] | None:

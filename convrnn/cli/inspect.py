@@ -11,7 +11,7 @@ import typer
 from convrnn.cli import console, inspect_row
 from convrnn.cli.shapes import shape as parsed
 from convrnn.core.language import listed, tr
-from convrnn.core.terms import part_named
+from convrnn.core.terms import called
 
 NAME = "inspect"
 
@@ -183,7 +183,7 @@ def _data_lines(data: dict[str, Any]) -> list[str]:
         lines.append(
             tr(
                 "{part}: {rows:,} rows, lengths {least} to {most}, median {median}",
-                part=part_named(name),
+                part=called(name),
                 rows=part["rows"],
                 least=length["min"],
                 most=length["max"],

@@ -36,7 +36,8 @@ def run(
         console.as_json({**about, "papers": [str(paper) for paper in entry.papers], "settings": dict(entry.settings)})
         return
     console.line(tr("{name} (version {version}), for {kinds}", name=entry.name, version=entry.version, kinds=", ".join(entry.kinds)))
-    console.line(f"\n{declared(entry.about)}")
+    for paragraph in declared(entry.about).split("\n\n"):
+        console.paragraph(paragraph)
     if options:
         console.line("\n" + tr("options (--set KEY=VALUE):"))
         rows = [

@@ -12,7 +12,7 @@ from convrnn.cli import console
 from convrnn.cli.verb import TYPED
 from convrnn.core.columns import wrapped
 from convrnn.core.language import tr
-from convrnn.core.terms import named, part_named
+from convrnn.core.terms import called
 
 NAME = "train"
 
@@ -134,8 +134,8 @@ def _result(run: Any) -> list[str]:
     """The figures, part by part, and where the run is."""
     parts = {part: values for part, values in run.metrics.items() if part in ("test", "valid", "train")}
     names = list(dict.fromkeys(name for values in parts.values() for name in values))
-    rows = [[part_named(part), *(f"{values[name]:.4f}" if name in values else "" for name in names)] for part, values in parts.items()]
-    lines = ["", *console.table(["", *map(named, names)], rows, right=range(1, len(names) + 1)), ""]
+    rows = [[called(part), *(f"{values[name]:.4f}" if name in values else "" for name in names)] for part, values in parts.items()]
+    lines = ["", *console.table(["", *map(called, names)], rows, right=range(1, len(names) + 1)), ""]
     lines += [*wrapped(run.finding, 79), ""]
     lines.append(
         tr(

@@ -33,6 +33,14 @@ _SAID: tuple[tuple[str, Callable[..., str]], ...] = (
             kind=_KINDS[kind]() if kind in _KINDS else kind,
         ),
     ),
+    (
+        r"Invalid value for (?P<name>'.*?'): Input should be a valid integer, unable to parse string as an integer",
+        lambda name: tr("Invalid value for {name}: Input should be a valid integer, unable to parse string as an integer", name=name),
+    ),
+    (
+        r"Invalid value for (?P<name>'.*?'): Input should be a valid number, unable to parse string as a number",
+        lambda name: tr("Invalid value for {name}: Input should be a valid number, unable to parse string as a number", name=name),
+    ),
     (r"Invalid value for (?P<name>'.*?'): (?P<why>.*)", lambda name, why: tr("Invalid value for {name}: {why}", name=name, why=why)),
 )
 _KINDS: dict[str, Callable[[], str]] = {"integer": lambda: tr("integer"), "int": lambda: tr("integer"), "float": lambda: tr("number")}

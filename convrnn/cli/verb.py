@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from convrnn.cli import helping
 from convrnn.core.errors import UsageError
-from convrnn.core.language import LANGUAGES, Language, either, of_locale, spoken, tr
+from convrnn.core.language import LANGUAGES, Language, of_locale, spoken, tr
 
 Lang = Annotated[str | None, typer.Option("--lang", metavar="|".join(LANGUAGES), help="Language of what is printed; by the locale.")]
 
@@ -97,5 +97,5 @@ def asked(arguments: Sequence[str]) -> Language:
         if values and values[0] == language:
             return language
     if values:
-        raise UsageError("--lang", tr("expected {wanted}, got {got!r}", wanted=either(LANGUAGES), got=values[0]))
+        raise UsageError("--lang", tr("expected en or zh, got {got!r}", got=values[0]))
     return of_locale()

@@ -147,8 +147,8 @@ def said(text: str) -> str:
 
 
 def declared(text: str) -> str:
-    """A text that is declared away from here (the docstring of a model, the help of an option), translated if the catalogue has it."""
-    return text if spoken() == "en" else catalogue().get(text, text)
+    """A text that is declared away from here (the docstring of a model, the help of an option), each paragraph that the catalogue has."""
+    return text if spoken() == "en" else "\n\n".join(catalogue().get(paragraph, paragraph) for paragraph in text.split("\n\n"))
 
 
 def english(value: Any) -> Any:

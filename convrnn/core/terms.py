@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from convrnn.core.language import tr
+from convrnn.core.language import spoken, tr
 
 _PARTS: Mapping[str, Callable[[], str]] = {
     "train": lambda: tr("training"),
@@ -31,6 +31,11 @@ _TERMS: Mapping[str, Callable[[], str]] = {
 def part_named(part: str) -> str:
     """`train` -> training."""
     return _PARTS[part]() if part in _PARTS else part
+
+
+def called(name: str) -> str:
+    """A part or a metric beside numbers on a terminal: in English by its own name, which options and JSON have too."""
+    return name if spoken() == "en" else part_named(name) if name in _PARTS else named(name)
 
 
 def named(metric: str) -> str:

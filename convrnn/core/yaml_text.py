@@ -24,7 +24,7 @@ def read_yaml(text: str, where: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = tr(" at line {number}", number=mark.line + 1) if mark else ""
-        raise SpecError(where, tr("is not YAML{line}: {getattr}", line=line, getattr=getattr(error, "problem", error))) from error
+        raise SpecError(where, tr("is not YAML{line}: {why}", line=line, why=getattr(error, "problem", error))) from error
 
 
 def write_yaml(value: Any) -> str:

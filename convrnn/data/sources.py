@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from convrnn.core.errors import DataError, UsageError
 from convrnn.core.language import tr
-from convrnn.core.terms import part_named
+from convrnn.core.terms import called
 from convrnn.data import builtin
 from convrnn.data.arrays import IDX, idx_source, npz_source
 from convrnn.data.columns import UnknownColumn
@@ -162,11 +162,11 @@ def _with_partners(place: Traversable, beside: Sequence[Traversable], how: _How,
                 source,
                 train=_said(
                     source.train,
-                    tr("{name}: not taken as {part} part ({error})", name=partner.name, part=part_named(part), error=error.message),
+                    tr("{name}: not taken as {part} part ({error})", name=partner.name, part=called(part), error=error.message),
                 ),
             )
             continue
-        found = _said(found, tr("{name}: taken as the {part} part", name=partner.name, part=part_named(part)))
+        found = _said(found, tr("{name}: taken as the {part} part", name=partner.name, part=called(part)))
         source = replace(source, valid=found) if part == "valid" else replace(source, test=found)
     return source
 

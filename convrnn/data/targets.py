@@ -9,7 +9,7 @@ from dataclasses import replace
 from convrnn.core.errors import DataError, UsageError
 from convrnn.core.labels import in_order, label, to_number
 from convrnn.core.language import tr
-from convrnn.core.terms import part_named
+from convrnn.core.terms import called
 from convrnn.data.examples import Examples, Target, Task
 
 FEW_LABELS = 20
@@ -121,7 +121,7 @@ def check_labels(train: Examples, other: Examples | None = None, part: str = "te
                 tr(
                     "label {label!r} comes only in the {part} part ({count} rows), never in training",
                     label=label(target),
-                    part=part_named(part),
+                    part=called(part),
                     count=count,
                 ),
                 tr("correct the label, or give rows of it to the training part"),

@@ -93,7 +93,7 @@ class _Pool(Windowed):
         if any(n < 1 for n in out_space):
             raise ShapeError(
                 "",
-                tr("window {self_window} does not fit into space {space}", self_window=self_window, space=tuple(space)),
+                tr("window {window} does not fit into space {space}", window=self_window, space=tuple(space)),
                 tr("use a smaller window or partial='keep'"),
             )
         super().__init__(in_shape, (*out_space, channels), self_window[0], stride[0], 0, keep)

@@ -2,7 +2,8 @@
 
 matplotlib draws an empty box for a character that its fonts lack. So no name reaches a figure before `Lettering` has looked
 every character up; where a name cannot be drawn the names become 1, 2, 3 ..., and the page, whose reader's
-browser has fonts, tells what the numbers mean. Titles of axes are English then, and the page says so. Knows matplotlib's font list; nothing of records or figures.
+browser has fonts, tells what the numbers mean. Titles of axes are English then, and the page says so. Knows matplotlib's list of fonts;
+nothing of records or figures.
 """
 
 from __future__ import annotations

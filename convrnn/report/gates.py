@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from convrnn.core.columns import width
-from convrnn.core.language import declared, joined, listed, tr
+from convrnn.core.language import Message, catalogue, joined, listed, tr
 from convrnn.report import figures
 from convrnn.report.figures import Drawing
 from convrnn.report.fonts import Lettering
@@ -165,8 +165,13 @@ def _heading(each: Inner, names: dict[str, str], lettering: Lettering) -> str:
     name = name if len(name) <= NAME else f"\u2026{name[1 - NAME :]}"
     said = "" if each.answer is None else title(each.answer, names)
     parts = [part for part in (said, name if lettering.draws(name) else "", cut) if part]
-    why = declared(each.why)
+    why = _why(each)
     return f"{why}: {'  '.join(parts)}" if each.words else f"{why}\n{'  '.join(parts)}"
+
+
+def _why(each: Inner) -> str:
+    """Why a row is shown: the record has it in English."""
+    return Message(each.why, {}) if each.why in catalogue() else each.why
 
 
 def _scale(found: Sequence[Inner]) -> str:
@@ -178,7 +183,7 @@ def _alt(found: Sequence[Inner]) -> str:
         tr(
             "{name} ({why}): {ranges}",
             name=each.answer.name if each.answer else each.layer,
-            why=declared(each.why),
+            why=_why(each),
             ranges=listed(_range(symbol, values) for symbol, values in each.values.items()),
         )
         for each in found

@@ -191,7 +191,7 @@ def configuration(run: Run) -> Markup:
     }
     spent_on = {"train": tr("training time"), "measure": tr("measuring time"), "": tr("time")}
     facts |= {spent_on.get(name, name): numerals.seconds(float(value)) for name, value in times.items()}
-    facts |= {name.replace("_", " "): value for name, value in (run.task or {}).items() if isinstance(value, str | int | float)}
+    facts |= {name: value for name, value in (run.task or {}).items() if isinstance(value, str | int | float)}
     config = tag("details", tag("summary", "config.yaml"), tag("pre", tag("code", run.config.rstrip()))) if run.config.strip() else Markup()
     return join([_facts(facts), config])
 
@@ -247,8 +247,12 @@ def _accuracy(run: Run, scores: Classified) -> Markup:
     scale = tag(
         "div.scale", *(tag(f"span.{name}", attributes={"style": place}) for name, place in marks), attributes={"aria-hidden": "true"}
     )
+    between = tr("band: interval, dotted: most frequent class")
     ends = tag(
-        "div.ends", tag("span", "0\u202f%"), tag("span", tr("band: interval, dotted: most frequent class")), tag("span", "100\u202f%")
+        "div.ends",
+        tag("span", tr("{number}\u202f%", number=0)),
+        tag("span", between),
+        tag("span", tr("{number}\u202f%", number=100)),
     )
     return join([tag("div.headline", number, tag("div", *said)), scale, ends])
 

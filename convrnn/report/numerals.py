@@ -20,7 +20,7 @@ def percent(share: float, places: int = 1) -> str:
         text = f"> {100 - least:.{places}f}"
     elif share > 0 and float(text) == 0:
         text = f"< {least:.{places}f}"
-    return f"{text}{THIN}%"
+    return tr("{number}\u202f%", number=text)
 
 
 def count(number: float) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from convrnn.core.language import tr
-from convrnn.core.terms import named
+from convrnn.core.language import english, tr
+from convrnn.core.terms import called
 from convrnn.tasks.base import Task
 from convrnn.training.optim import Plateau
 from convrnn.training.settings import Settings
@@ -42,8 +42,8 @@ class Course:
     why: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
+        """As plain JSON values, in English."""
+        return english(asdict(self))
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Course:
@@ -79,5 +79,5 @@ class Course:
             return True
         self.waited += 1
         if settings.patience is not None and self.waited >= settings.patience:
-            self.why = tr("stopped early: no better validation {name} in {epochs} epochs", name=named(name), epochs=self.waited)
+            self.why = tr("stopped early: no better validation {name} in {epochs} epochs", name=called(name), epochs=self.waited)
         return False

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from convrnn.core.errors import DataError, JobError, SpecError
 from convrnn.core.language import tr
 from convrnn.core.seq import Seq
-from convrnn.core.terms import part_named
+from convrnn.core.terms import called
 from convrnn.data.batch import Batch, Encoded, batches, order
 from convrnn.data.split import Rows
 from convrnn.modality.augment import augment, augment_batch
@@ -41,10 +41,10 @@ class Part(NamedTuple):
     def require_rows(self, part: str) -> None:
         """Raises `DataError` for a part without rows, or with another number of targets."""
         if not len(self.encoded):
-            raise DataError(tr("{part} part", part=part_named(part)), tr("expected at least one row, got none"), tr("give it some rows"))
+            raise DataError(tr("{part} part", part=called(part)), tr("expected at least one row, got none"), tr("give it some rows"))
         if len(self.encoded) != len(self.targets):
             raise DataError(
-                tr("{part} part", part=part_named(part)),
+                tr("{part} part", part=called(part)),
                 tr("expected {wanted} targets, one a row, got {got}", wanted=len(self.encoded), got=len(self.targets)),
                 tr("give one a row"),
             )

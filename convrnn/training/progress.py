@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
 from convrnn.core.language import listed, tr
-from convrnn.core.terms import named
+from convrnn.core.terms import called
 from convrnn.training.hooks import Plan, Silent, Watcher
 
 if TYPE_CHECKING:
@@ -173,8 +173,8 @@ def summary(plan: Plan) -> str:
 def scores(record: Mapping[str, Any], metric: str) -> str:
     """Losses and first metric of an epoch: `loss 0.2310, accuracy 0.9312, valid loss 0.2511, valid accuracy 0.9250`."""
     train, valid = record["train"], record.get("valid", {})
-    told = [tr("{name} {value:.4f}", name=named(name), value=train[name]) for name in ("loss", metric) if name in train]
-    told += [tr("valid {name} {value:.4f}", name=named(name), value=valid[name]) for name in ("loss", metric) if name in valid]
+    told = [tr("{name} {value:.4f}", name=called(name), value=train[name]) for name in ("loss", metric) if name in train]
+    told += [tr("valid {name} {value:.4f}", name=called(name), value=valid[name]) for name in ("loss", metric) if name in valid]
     return listed(told)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from convrnn.core.errors import DataError
 from convrnn.core.language import tr
-from convrnn.core.terms import part_named
+from convrnn.core.terms import called
 from convrnn.training.settings import Settings
 
 REMEDY = tr("resume with what it began with, or start anew in another folder")
@@ -29,7 +29,7 @@ def require_same(stored: dict[str, Any], given: dict[str, Any]) -> None:
             raise DataError(name, tr("the training began with {stored}, got {got}", stored=stored[name], got=given[name]), REMEDY)
     for part, name in (("train", "training"), ("valid", "validation")):
         if stored["data"][part] != given["data"][part]:
-            raise DataError(tr("{part} part", part=part_named(name)), tr("is not the one that the training began with"), REMEDY)
+            raise DataError(tr("{part} part", part=called(name)), tr("is not the one that the training began with"), REMEDY)
     if stored["task"] != given["task"]:
         raise DataError("task", tr("the training began with {stored}, got {got}", stored=stored["task"], got=given["task"]), REMEDY)
 

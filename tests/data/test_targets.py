@@ -65,5 +65,5 @@ def test_check_labels() -> None:
     check_labels(train, made(None))
     with pytest.raises(DataError, match="at least two labels in 't', got 'a' in all 2 rows"):
         check_labels(made(["a", "a"]))
-    with pytest.raises(DataError, match=r"f\.csv:2: label 'c' comes only in the validation part \(2 rows\)"):
+    with pytest.raises(DataError, match=r"f\.csv:2: label 'c' comes only in the valid part \(2 rows\)"):
         check_labels(train, made(["a", "c", "c"]), "valid")

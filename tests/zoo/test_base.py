@@ -67,11 +67,11 @@ def test_options_are_checked() -> None:
         entry.spec(SERIES, widht=3)
     with pytest.raises(SpecError, match=r"crnn.width: expected a value greater than 0, got -1; channels of the first"):
         entry.spec(SERIES, width=-1)
-    with pytest.raises(SpecError, match=r"crnn.width: expected a valid integer, got '64'"):
+    with pytest.raises(SpecError, match=r"crnn.width: expected integer, got '64'"):
         entry.spec(SERIES, width="64")
     with pytest.raises(SpecError, match=r"crnn.pool: expected 'last', 'mean', 'max' or 'attention', got 'sum'"):
         entry.spec(SERIES, pool="sum")
-    with pytest.raises(SpecError, match=r"crnn.dropout: expected less than 1, got 1.5"):
+    with pytest.raises(SpecError, match=r"crnn.dropout: expected a value less than 1, got 1.5"):
         entry.spec(SERIES, dropout=1.5)
     assert entry.spec(SERIES, width=None) == entry.spec(SERIES)
 
