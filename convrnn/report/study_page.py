@@ -69,9 +69,9 @@ def _verdict(verdict: Verdict) -> Markup:
     return join([tag("p.verdict", verdict.headline), details, notes])
 
 
-def key(arms: Sequence[str], swatches: Mapping[str, Markup], labels: Mapping[str, str]) -> Markup:
-    """How each model is drawn in every picture, and the number that stands for it where its name cannot be drawn."""
-    items = [tag("li", swatches[arm], arm if labels[arm].rstrip("\u2026") in arm else f"{labels[arm]}: {arm}") for arm in arms]
+def key(arms: Sequence[str], swatches: Mapping[str, Markup], numbered: bool) -> Markup:
+    """How each model is drawn in every picture, and the number that stands for it where names cannot be drawn."""
+    items = [tag("li", swatches[arm], f"{number}: {arm}" if numbered else arm) for number, arm in enumerate(arms, start=1)]
     return tag("ul.models", *items)
 
 

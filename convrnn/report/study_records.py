@@ -158,7 +158,7 @@ def read_study(folder: str | Path) -> Study:
 def _result(record: Json, where: str) -> Result:
     better = record.get("better")
     if better not in ("higher", "lower"):
-        raise _wrong(where, "better", "higher or lower", better)
+        raise _wrong(where, "better", tr("`higher` or `lower`"), better)
     return Result(
         set=_text(record, "set", where),
         arm=_text(record, "arm", where),
@@ -190,7 +190,7 @@ def _cost(record: Json, where: str) -> Cost:
 def _gradient(record: Json, where: str) -> Gradient:
     distance, norm = record.get("distance"), record.get("norm")
     if not isinstance(distance, list) or not isinstance(norm, list) or len(distance) != len(norm):
-        raise _wrong(where, "norm", "as many numbers as distances", norm)
+        raise _wrong(where, "norm", tr("as many numbers as distances"), norm)
     return Gradient(
         _text(record, "set", where),
         _text(record, "arm", where),
@@ -203,41 +203,41 @@ def _gradient(record: Json, where: str) -> Gradient:
 def _objects(record: Json, key: str, where: str) -> list[tuple[str, Json]]:
     found = record.get(key) or []
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise _wrong(where, key, "a list of objects", found)
+        raise _wrong(where, key, tr("a list of objects"), found)
     return [(f"{where}: {key}[{number}]", each) for number, each in enumerate(found)]
 
 
 def _text(record: Json, key: str, where: str) -> str:
     value = record.get(key)
     if not isinstance(value, str) or not value:
-        raise _wrong(where, key, "a text", value)
+        raise _wrong(where, key, tr("a text"), value)
     return value
 
 
 def _whole(record: Json, key: str, where: str) -> int | None:
     value = record.get(key)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-        raise _wrong(where, key, "a whole number", value)
+        raise _wrong(where, key, tr("a whole number"), value)
     return value
 
 
 def _real(record: Json, key: str, where: str) -> float | None:
     value = record.get(key)
     if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
-        raise _wrong(where, key, "a number", value)
+        raise _wrong(where, key, tr("a number"), value)
     return None if value is None else float(value)
 
 
 def _value(record: Json, where: str) -> float:
     value = _real(record, "value", where)
     if value is None:
-        raise _wrong(where, "value", "a number", value)
+        raise _wrong(where, "value", tr("a number"), value)
     return value
 
 
 def _needed(value: int | None, key: str, where: str) -> int:
     if value is None:
-        raise _wrong(where, key, "a number", None)
+        raise _wrong(where, key, tr("a number"), None)
     return value
 
 

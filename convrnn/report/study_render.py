@@ -61,7 +61,7 @@ def _sections(study: Study, look: dict[str, Look], letters: Lettering, plates: P
 
     families = _families(study)
     swatches = {arm: swatch(each) for arm, each in look.items()}
-    key = page.key([arm.name for arm in study.arms], swatches, {arm: each.label for arm, each in look.items()})
+    key = page.key(list(look), swatches, letters.axis(list(look)).numbered)
     verdicts = words.verdict(study.statistics) if study.statistics else []
     means = [_means(number, family, study, swatches, plates) for number, family in enumerate(families)]
     apart = [_apart(number, family, plates) for number, family in enumerate(families)]

@@ -114,7 +114,7 @@ def _same_seeds(name: str, cells: dict[str, list[Result]]) -> None:
         if own != seeds[first]:
             raise DataError(
                 f"results.jsonl: {name}, {arm}",
-                tr("expected the seeds {seeds} of {first}, got {got}", seeds=seeds[first], first=first, got=own),
+                tr("expected the seeds {seeds} of {first}, got {own}", seeds=seeds[first], first=first, own=own),
                 tr("run the study to its end"),
             )
 
@@ -125,6 +125,6 @@ def _same_rows(scores: dict[tuple[str, str], Floats]) -> None:
         if widths.setdefault(name, each.shape[1]) != each.shape[1]:
             raise DataError(
                 f"runs/{name}/{arm}/predictions.jsonl",
-                tr("expected {count} test rows as in the runs beside it, got {got}", count=widths[name], got=each.shape[1]),
+                tr("expected {rows} test rows as in the runs beside it, got {got}", rows=widths[name], got=each.shape[1]),
                 tr("restore the file, or run the study again"),
             )

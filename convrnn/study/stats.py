@@ -78,7 +78,7 @@ def _family(field: Field, alpha: float) -> Json:
         "leaderboard": leaderboard,
         "cells": [_cell(field, name, arm, draws) for name in field.sets for arm in order if (name, arm) in field.scores],
         "friedman": omnibus and {"models": len(_everywhere(field)), "sets": len(field.sets), **omnibus._asdict()},
-        "cliques": _cliques(sorted(leaderboard, key=lambda line: line["rank"]), pairs),
+        "cliques": _cliques(leaderboard, pairs),
         "pairs": pairs,
     }
 
@@ -181,7 +181,8 @@ def _everywhere(field: Field) -> list[str]:
 
 
 def _cliques(leaderboard: list[Json], pairs: list[Json]) -> list[list[str]]:
-    ordered = [line["arm"] for line in leaderboard if not math.isnan(line["rank"])]
+    placed = [line for line in leaderboard if not math.isnan(line["rank"])]
+    ordered = [line["arm"] for line in sorted(placed, key=lambda line: line["rank"])]
     told = np.zeros((len(ordered), len(ordered)), dtype=bool)
     for pair in pairs:
         if pair["told"] and pair["first"] in ordered and pair["second"] in ordered:

@@ -130,7 +130,7 @@ def damage(folder: Path, number: int, **changes: Any) -> None:
     ("changes", "message"),
     [
         ({"value": None}, r"results\.jsonl:7: value: expected a number, got None"),
-        ({"better": "most"}, r"results\.jsonl:7: better: expected higher or lower, got 'most'"),
+        ({"better": "most"}, r"results\.jsonl:7: better: expected `higher` or `lower`, got 'most'"),
         ({"seed": 9}, r"results\.jsonl: digits, gru: expected the seeds \(0, 1, 2, 3, 4\) of crnn, got \(0, 9, 2, 3, 4\)"),
     ],
 )
