@@ -59,7 +59,7 @@ def _layer(trace: Trace, layer: str) -> Seen:
 
 
 def _lines(looked: Looked, shown: list[Seen], units: int, asked: bool) -> list[str]:
-    lines = [f"{looked.name}: {_answer(looked)}"]
+    lines: list[str] = [tr("{name}: {note}", name=looked.name, note=_answer(looked))]
     for seen in shown:
         if seen.rate is not None:
             lines += ["", f"{seen.place}{_more(seen, 0, looked)}", _table(seen, 0, units, looked)]

@@ -258,9 +258,9 @@ def _block(
     heads = [
         ("" if unit != units[0] else str(frame), "" if words is None or unit != units[0] else words[place]) for place, frame, unit in lines
     ]
-    left = [_column("frame", [number for number, _ in heads])]
+    left = [_column(tr("frame"), [number for number, _ in heads])]
     left += [_column("", [word for _, word in heads], right=False)] if words is not None else []
-    left += [_column("unit", [_unit(unit, shape) for *_, unit in lines])] if shape else []
+    left += [_column(tr("unit"), [_unit(unit, shape) for *_, unit in lines])] if shape else []
     columns = [_column(symbol, [_number(value[frame, unit]) for _, frame, unit in lines]) for symbol, value in values.items()]
     jumps = [place for place, frame, unit in lines if place and unit == units[0] and frame > frames[place - 1] + 1]
     for number, place in enumerate(jumps):

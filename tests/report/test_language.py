@@ -24,7 +24,9 @@ def labels(run: Path, lettering: Lettering) -> list[str]:
     steps, epochs = read_history(run / "history.jsonl")
     with figures.style(lettering), cr.speaking(lettering.language()):
         axes = figures.loss(epochs, steps).figure.axes[0]
-        return [axes.get_xlabel(), axes.get_ylabel(), *(text.get_text() for text in axes.get_legend().get_texts())]
+        legend = axes.get_legend()
+        assert legend is not None
+        return [axes.get_xlabel(), axes.get_ylabel(), *(text.get_text() for text in legend.get_texts())]
 
 
 @pytest.fixture
