@@ -18,7 +18,7 @@ def run(
     ],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Draw the report of a run or a study again: report.html and plots."""
+    """Draw the report of a run or study again: report.html and plots."""
     from convrnn.report import is_study, render, render_study
 
     page = render_study(folder) if is_study(folder) else render(folder)

@@ -48,8 +48,8 @@ def speaking(language: Language) -> Iterator[None]:
 
     Example:
         >>> with speaking("zh"):
-        ...     print(tr("{count} rows", count=3))
-        3 行
+        ...     print(tr("{count} classes", count=3))
+        3 个类别
     """
     if language not in LANGUAGES:
         raise ValueError(f"language: expected {' or '.join(LANGUAGES)}, got {language!r}")

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from convrnn.core.language import speaking
 from tests.cli.conftest import Said
 
 Convrnn = Callable[..., Said]
@@ -37,9 +36,8 @@ def test_durations_rates_and_channels(convrnn: Convrnn, clips: Path) -> None:
 
 
 def test_in_chinese(convrnn: Convrnn, clips: Path) -> None:
-    with speaking("zh"):
-        said = convrnn("inspect", clips)
-        (clips / "b" / "broken.wav").write_bytes(b"RIFF")
-        wrong = convrnn("inspect", clips)
+    said = convrnn("inspect", clips, "--lang", "zh")
+    (clips / "b" / "broken.wav").write_bytes(b"RIFF")
+    wrong = convrnn("inspect", clips, "--lang", "zh")
     assert "0.50 至 2.00 秒，中位数 1.00 秒，共 4 秒" in said.out and "已取各声道的平均" in said.out
     assert wrong.code == 2 and wrong.err.endswith("请替换或删除该文件\n") and wrong.err.count("\n") == 1

@@ -97,7 +97,7 @@ def test_one_folder_a_class(put: Put, tmp_path: Path) -> None:
     assert [each.rate for each in source.train.inputs] == [8_000, 16_000] * 2 and source.train.names[1] == "no/2.flac"
     assert "words: one folder a class, no, yes" in source.notes
     put("words/yes/3.txt", "text")
-    with pytest.raises(DataError, match="expected pictures, recordings or texts, got 4 recordings and 1 texts; keep one kind"):
+    with pytest.raises(DataError, match="got 0 picture(s), 4 recording(s) and 1 text(s); keep one kind"):
         read(tmp_path / "words")
 
 
@@ -167,7 +167,7 @@ def test_a_table_of_files(put: Put, tmp_path: Path, name: str) -> None:
     assert f"{name}: each cell is a recording, in 'path'" in source.notes
     assert read_part(place, source.columns).inputs[0].rate == 8_000
     (tmp_path / "set" / "clips" / "2.wav").unlink()
-    with pytest.raises(DataError, match=r":(2|3):path: expected a recording beside the table, got 'clips/2.wav'"):
+    with pytest.raises(DataError, match=r":(2|3):path: expected a file beside the table, got 'clips/2.wav'"):
         read(place)
 
 

@@ -154,7 +154,7 @@ def test_pictures_named_in_a_table(put: Put, tmp_path: Path) -> None:
     Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4)).save(tmp_path / "a.png")
     train = read(put("m.csv", "file,label\na.png,x\na.png,y\n")).train
     assert train.kind == "image" and train.inputs[0].shape == (3, 4, 1) and train.inputs[0][2, 3, 0] == 11
-    with pytest.raises(DataError, match=r"m\.csv:3:file: expected a picture beside the table, got 'b.png'"):
+    with pytest.raises(DataError, match=r"m\.csv:3:file: expected a file beside the table, got 'b.png'"):
         read(put("m.csv", "file,label\na.png,x\nb.png,y\n"))
 
 

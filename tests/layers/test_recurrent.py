@@ -318,7 +318,7 @@ def test_a_mistake_is_one_line(mistake: str) -> None:
 
 
 def test_yaml_reads_as_people_write_it() -> None:
-    text = "lstm: 64\ngates:\n  - {conv: 32, kernel: 5, padding: causal}\n  - activation\ninto: [i, f]\n"
+    text = "lstm: 64\ngates: [{conv: 32, kernel: 5, padding: causal}, activation]\ninto: [i, f]\n"
     spec = LSTM(64, gates=Serial(Conv(32, kernel=5, padding="causal"), Activation("relu")), into=("i", "f"))
     assert Spec.from_yaml(text) == spec and spec.to_yaml() == text
     options = LSTM(8, projection=4, peephole=True, zoneout=0.05, cell_zoneout=0.5)
