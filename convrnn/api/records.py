@@ -19,6 +19,7 @@ from convrnn.data.sounds import sound_facts
 from convrnn.deploy import Model
 from convrnn.deploy.describe import latency, layer_table
 from convrnn.modality import Sound
+from convrnn.modality.sound import as_samples
 from convrnn.tasks import Classify
 
 MISTAKES = 24
@@ -58,7 +59,7 @@ def write_mistakes(folder: Path, model: Model, examples: Examples, answers: list
             arrays[record["array"]] = as_shown(model, examples.inputs[row])
         if isinstance(sound := examples.inputs[row], Sound) and len(sound) <= HEARD:
             record |= {"sound": f"{record['array']}.sound", "rate": sound.rate}
-            arrays[record["sound"]] = np.clip(np.rint(sound.samples * 32767.0), -32768, 32767).astype(np.int16)
+            arrays[record["sound"]] = _int16(as_samples(sound.samples, examples.names[row]))
         records.append(record)
     with replacing(folder / "mistakes.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]  (its stub takes the keywords for its own options)
@@ -71,6 +72,10 @@ def _worst(examples: Examples, answers: list[dict[str, Any]]) -> list[int]:
         wrong = [row for row, answer in enumerate(answers) if answer["label"] != str(targets[row])]
         return sorted(wrong, key=lambda row: -answers[row]["probability"])[:MISTAKES]
     return sorted(range(len(answers)), key=lambda row: -abs(answers[row]["value"] - float(targets[row])))[:MISTAKES]
+
+
+def _int16(samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
 
 
 def as_shown(model: Model, raw: Any) -> np.ndarray[Any, Any]:
