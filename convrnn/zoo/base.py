@@ -25,6 +25,9 @@ from convrnn.layers.base import Spec
 
 Kind = Literal["series", "text", "image", "audio"]
 
+FEW_SYMBOLS = 32
+"""Of an alphabet of bases or amino acids, with the letters for those that are not sure."""
+
 Value = bool | int | float | str | None
 """What an option or a setting may be."""
 
@@ -62,6 +65,16 @@ class Fingerprint:
     def fixed_length(self) -> int | None:
         """The number of frames that every row has; None: they differ."""
         return self.lengths[0] if self.lengths[0] == self.lengths[2] else None
+
+    @property
+    def aligned(self) -> bool:
+        """Whether rows are texts of one length in at most 32 symbols, such as the bases to both sides of a site.
+
+        Example:
+            >>> Fingerprint("text", Ids(6), 3, 2_871, (60, 60, 60)).aligned, Fingerprint("text", Ids(6), 3, 2_871, (40, 60, 60)).aligned
+            (True, False)
+        """
+        return isinstance(self.in_shape, Ids) and self.in_shape.size <= FEW_SYMBOLS and self.fixed_length is not None
 
     @property
     def channels(self) -> int:
@@ -151,9 +164,13 @@ class Entry:
             )
         return self.make(data, **{name: self._checked(name, value) for name, value in options.items()})
 
-    def settings_for(self, data: Fingerprint) -> dict[str, Value]:
-        """Recommended training settings: `scaled_settings` of the data, then what the entry fixes."""
-        return {**scaled_settings(data), **self.settings}
+    def settings_for(self, data: Fingerprint) -> dict[str, Any]:
+        """Recommended training settings: `scaled_settings` of the data, then what the entry fixes.
+
+        Where rows are aligned, a tenth of the symbols is hidden in training: each place is then read beside others that may be unsure.
+        """
+        hidden = {"augment": [{"augmentation": "word_dropout", "rate": 0.1}]} if data.aligned else {}
+        return {**scaled_settings(data), **hidden, **self.settings}
 
     def _checked(self, name: str, value: Value) -> Value:
         if name not in self.options:

@@ -4,7 +4,7 @@ The rules, in one place:
 
 * *width* (`width_for`): the full width from 500 rows on, half of it below: with few rows a wider net only learns them by heart.
 * *pooling* (`pool_windows`): windows shared out over the blocks so that a row of median length comes out with about 24 frames.
-* *place* (`aligned`): texts of one length in a few symbols, such as DNA around a site, are aligned: what a symbol means, its place says.
+* *place* (`Fingerprint.aligned`): texts of one length in a few symbols, such as DNA around a site: what a symbol means, its place says.
 * *embedding* (`embedding_width`): 64 below 1,000 symbols (characters of a European language), 128 above.
 """
 
@@ -51,7 +51,6 @@ ANNEALED: Mapping[str, Value] = MappingProxyType(
 keep."""
 
 FEW_ROWS = 500
-FEW_SYMBOLS = 32
 FRAMES_WANTED = 24
 LARGEST_WINDOW = 8
 SHORTEST_WINDOW = 4
@@ -87,16 +86,6 @@ def windows_for(frames: int, size: int | None = None, hop: int | None = None) ->
     if size is None:
         size = max(SHORTEST_WINDOW, 2 * (hop or round(frames / FRAMES_WANTED)))
     return size, hop or max(1, size // 2)
-
-
-def aligned(data: Fingerprint) -> bool:
-    """Whether rows are texts of one length in at most 32 symbols, such as the bases to both sides of a site.
-
-    Example:
-        >>> aligned(Fingerprint("text", Ids(6), 3, 2_871, (60, 60, 60))), aligned(Fingerprint("text", Ids(6), 3, 2_871, (40, 60, 60)))
-        (True, False)
-    """
-    return isinstance(data.in_shape, Ids) and data.in_shape.size <= FEW_SYMBOLS and data.fixed_length is not None
 
 
 def embedding_width(data: Fingerprint) -> int:

@@ -25,7 +25,6 @@ from convrnn.zoo.blocks import (
     PoolKind,
     PoolRule,
     Width,
-    aligned,
     conv_block,
     dropped,
     frames_of,
@@ -94,7 +93,7 @@ def tcn(
     stride = math.ceil(longest / _reach(kernel, base, depth))
     opening = Conv(features, kernel=stride, stride=stride, padding="causal")
     blocks = [_temporal_block(features, kernel, base**i) for i in range(depth)]
-    return stack(frames_of(data), (opening,), *blocks, (GlobalPool(pool or ("last" if aligned(data) else "mean")),), dropped(dropout))
+    return stack(frames_of(data), (opening,), *blocks, (GlobalPool(pool or ("last" if data.aligned else "mean")),), dropped(dropout))
 
 
 def _reach(kernel: int, base: int, depth: int) -> int:

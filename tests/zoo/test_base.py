@@ -15,6 +15,7 @@ from convrnn.layers.base import Spec
 from convrnn.layers.combine import Serial
 from convrnn.layers.conv import Conv
 from convrnn.layers.recurrent import GRU
+from convrnn.modality.augment import WordDropout
 from convrnn.training import Settings
 from convrnn.zoo import Fingerprint, base
 from convrnn.zoo.blocks import Width
@@ -112,6 +113,14 @@ def test_settings_follow_the_rows() -> None:
     assert (few["epochs"], some["epochs"], many["epochs"]) == (88, 33, 5)
     tiny, small = (zoo.scaled_settings(replace(SERIES, rows=rows)) for rows in (30, 100))
     assert (tiny["batch"], tiny["epochs"], small["epochs"]) == (16, 500, 214)
+
+
+def test_aligned_symbols_are_hidden_now_and_then() -> None:
+    strands = Fingerprint("text", Ids(6), 3, 2_871, (60, 60, 60))
+    recommended = zoo.get("tcn").settings_for(strands)
+    assert Settings.from_dict({"settings": "training", **recommended}).augment == (WordDropout(0.1),)
+    for other in (replace(strands, lengths=(59, 60, 60)), replace(strands, in_shape=Ids(90)), SERIES):
+        assert "augment" not in zoo.get("tcn").settings_for(other)
 
 
 def test_a_body_from_a_file(tmp_path: Path) -> None:
