@@ -2,11 +2,12 @@
 
 planning.py          what is compared: arms, sets, widths
 study/engine.py      the trainings, in worker processes (`worker.py`)
-study/folder.py      the tables
+study/folder.py      the tables; study/stats.py what they prove; report/study_render.py the page
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ from convrnn.api.rows import Reading
 from convrnn.core.errors import JobError, UsageError
 from convrnn.core.language import tr
 from convrnn.layers.base import Spec
-from convrnn.study import engine
+from convrnn.report import Verdict, render_study, verdict
+from convrnn.study import engine, stats
 from convrnn.study.folder import read_lines, read_plan, refuse_existing, write_plan, write_tables
 from convrnn.study.lock import locked
 from convrnn.study.plan import Arm, Plan, Skipped
@@ -40,12 +42,20 @@ class Study:
         results: the lines of `results.jsonl`, one a set, arm and seed: `{"set", "arm", "seed", "metric", "value", ...}`.
         costs: the lines of `costs.jsonl`, one a set and arm.
         skipped: arms that a set could not have, and why.
+        statistics: what the results prove, as `statistics.json` has it.
+        verdicts: the same in sentences, one for each metric.
     """
 
     folder: Path
     results: list[dict[str, Any]]
     costs: list[dict[str, Any]]
     skipped: Sequence[Skipped]
+    statistics: dict[str, Any]
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """What the data show, and no more, in the language of this context."""
+        return verdict(self.statistics)
 
 
 def compare(
@@ -106,10 +116,10 @@ def compare(
     with _begun(study) as lock:
         refuse_existing(study)  # once more, now that nobody else can begin there
         write_plan(study, plan)
-        return _go(study, plan, crew, told or Nobody(), lock)
+        return _go(study, plan, crew, told or Nobody(), lock, say or _silent)
 
 
-def resume_study(folder: str | Path, *, workers: int | None = None, told: Told | None = None) -> Study:
+def resume_study(folder: str | Path, *, workers: int | None = None, say: Say | None = None, told: Told | None = None) -> Study:
     """Goes on with a study that was cut off; of one that is done the tables are written again. No run that is done is repeated.
 
     Raises:
@@ -120,10 +130,10 @@ def resume_study(folder: str | Path, *, workers: int | None = None, told: Told |
     study, crew = Path(folder), _workers(workers)
     read_plan(study)
     with locked(study / ".lock") as lock:
-        return _go(study, read_plan(study), crew, told or Nobody(), lock)
+        return _go(study, read_plan(study), crew, told or Nobody(), lock, say or _silent)
 
 
-def _go(study: Path, plan: Plan, workers: int, told: Told, lock: int) -> Study:
+def _go(study: Path, plan: Plan, workers: int, told: Told, lock: int, say: Say) -> Study:
     log = study / "workers.log"
     try:
         engine.run(study, plan, min(workers, max(plan.jobs, 1)), Hire("convrnn.api.worker", log, lock), told)
@@ -133,13 +143,19 @@ def _go(study: Path, plan: Plan, workers: int, told: Told, lock: int) -> Study:
         told.close()
         if log.is_file() and not log.stat().st_size:
             log.unlink()
-    return finish(study, plan)
+    return finish(study, plan, say)
 
 
-def finish(study: Path, plan: Plan) -> Study:
-    """What is made of the runs once all are there: the tables."""
+def finish(study: Path, plan: Plan, say: Say) -> Study:
+    """What is made of the runs once all are there: tables, statistics, report. A machine that cannot draw has its study all the same."""
     write_tables(study, plan)
-    return Study(study, read_lines(study / "results.jsonl"), read_lines(study / "costs.jsonl"), read_plan(study).skipped)
+    statistics = json.loads(stats.write(study).read_text(encoding="utf-8"))
+    try:
+        say(tr("report: {page}", page=render_study(study)))
+    except UsageError as error:
+        say(tr("no report: {error}", error=error))
+    results, costs = read_lines(study / "results.jsonl"), read_lines(study / "costs.jsonl")
+    return Study(study, results, costs, read_plan(study).skipped, statistics)
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from convrnn.cli.verb import TYPED
 
 if TYPE_CHECKING:
     from convrnn.api.compare import Study
-    from convrnn.study.board import Leader
 
 NAME = "compare"
 
@@ -55,10 +54,11 @@ def run(
     from convrnn.core.language import tr
     from convrnn.study.progress import teller
 
+    say = _quiet if quiet else console.aside if json else console.told
     told = teller(json or quiet)
     if resume is not None:
         refuse_others(context, tr("the study"), ("resume", "workers", "json", "quiet"))
-        study = resume_study(resume, workers=workers, told=told)
+        study = resume_study(resume, workers=workers, say=say, told=told)
     else:
         study = compare(
             data or [],
@@ -78,44 +78,41 @@ def run(
             test=share_or_path(test),
             out=out,
             command=shlex.join(["convrnn", *context.meta[TYPED]]),
-            say=_quiet if quiet else console.aside if json else console.told,
+            say=say,
             told=told,
             **chosen_options({"epochs": epochs, "device": device}, set or []),
         )
     if json:
         console.as_json(_facts(study))
         return
-    for text in _board(study):
+    for text in _told(study):
         console.line(text)
     console.line(tr("study: {folder}", folder=study.folder))
 
 
 def _facts(study: Study) -> dict[str, Any]:
     skipped = [each._asdict() for each in study.skipped]
-    return {"study": str(study.folder), "results": study.results, "costs": study.costs, "skipped": skipped}
+    return {
+        "study": str(study.folder),
+        "results": study.results,
+        "costs": study.costs,
+        "skipped": skipped,
+        "statistics": study.statistics,
+    }
 
 
-def _board(study: Study) -> list[str]:
-    """A table a set, the best mean first; what was left out is said."""
+def _told(study: Study) -> list[str]:
+    """The leaderboard, what the data show, and what was left out."""
+    from convrnn.core.columns import wrapped
     from convrnn.core.language import tr
-    from convrnn.study.board import leaders
+    from convrnn.report import leaderboard, read_study
 
-    found = leaders(study.results, study.costs)
-    lines: list[str] = []
-    for name in dict.fromkeys(each.set for each in found):
-        here = [each for each in found if each.set == name]
-        head = [name, here[0].metric, tr("parameters"), tr("time"), tr("one row")]
-        lines += ["", *console.table(head, [_row(each) for each in here], right=(1, 2, 3, 4))]
+    lines = ["", *leaderboard(read_study(study.folder))]
+    for found in study.verdicts:
+        said = (found.headline, *found.details, *found.holds)
+        lines += ["", *(part for sentence in said for part in wrapped(sentence, 79))]
     left_out = [tr("{set}: {arm} is left out: {why}", set=each.set, arm=each.arm, why=each.why) for each in study.skipped]
-    return [*lines, "", *left_out]
-
-
-def _row(each: Leader) -> list[str]:
-    from convrnn.study.progress import shortened
-
-    spread = "" if each.deviation is None else f" ± {each.deviation:.4f}"
-    cells = [f"{each.mean:.4f}{spread}", f"{each.parameters:,}", f"{each.seconds:,.1f} s", f"{each.latency_ms:.2f} ms"]
-    return [shortened(each.arm, 24), *cells]
+    return [*lines, "", *(part for sentence in left_out for part in wrapped(sentence, 79, "  "))]
 
 
 def _quiet(text: str) -> None:

@@ -11,13 +11,14 @@ from convrnn.report.render import heatmap, render
 from convrnn.report.scores import chance_loss
 from convrnn.report.study_records import is_study, read_study
 from convrnn.report.study_render import render_study
-from convrnn.report.study_words import leaderboard, verdict
+from convrnn.report.study_words import Verdict, leaderboard, verdict
 
 __all__ = [
     "Epoch",
     "Finding",
     "Inner",
     "Step",
+    "Verdict",
     "chance_loss",
     "findings",
     "heatmap",

@@ -19,6 +19,7 @@ from convrnn.layers.init import Init
 from convrnn.layers.norm import BatchNorm
 from convrnn.layers.pool import Pool
 from convrnn.layers.pool_whole import GlobalPool
+from convrnn.study.plan import Arm
 
 Verdict = Literal["held", "did not hold", "cannot be told"]
 Relation = Literal["better", "no worse"]
@@ -31,20 +32,6 @@ SAME = 0.005
 
 SAME_COST = 0.05
 """Of a cost: 5 %."""
-
-
-class Arm(NamedTuple):
-    """What is compared.
-
-    Attributes:
-        name: its label.
-        model: a name of the zoo, or a stored spec.
-        options: what `--set` takes.
-    """
-
-    name: str
-    model: str | dict[str, Any]
-    options: Mapping[str, Any] = {}
 
 
 class Comparison(NamedTuple):

@@ -97,7 +97,7 @@ def test_one_folder_a_class(put: Put, tmp_path: Path) -> None:
     assert [each.rate for each in source.train.inputs] == [8_000, 16_000] * 2 and source.train.names[1] == "no/2.flac"
     assert "words: one folder a class, no, yes" in source.notes
     put("words/yes/3.txt", "text")
-    with pytest.raises(DataError, match="got 0 picture(s), 4 recording(s) and 1 text(s); keep one kind"):
+    with pytest.raises(DataError, match=r"got 0 picture\(s\), 4 recording\(s\) and 1 text\(s\); keep one kind"):
         read(tmp_path / "words")
 
 

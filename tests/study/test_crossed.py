@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,8 @@ def test_agreeing_seeds_are_as_cautious_as_mcnemar(rows: int) -> None:
     """All five seeds say the same: seeds vary nothing, and rows that one model alone has right are all that counts."""
     d = np.zeros((5, 100))
     d[:, :rows] = 1
-    exact, found = mcnemar([[50, rows], [0, 50 - rows]], exact=True).pvalue, Crossed.of([d]).p()
+    table: Any = mcnemar([[50, rows], [0, 50 - rows]], exact=True)
+    exact, found = table.pvalue, Crossed.of([d]).p()
     assert (found <= 0.05) == (exact <= 0.05)
     assert all(exact <= alpha for alpha in (0.01, 0.001, 0.0001) if found <= alpha)
 
@@ -71,7 +73,7 @@ def test_interval_and_p_agree(level: float) -> None:
     for seed in range(20):
         random = np.random.default_rng(seed)
         d = random.integers(-1, 2, (5, 60)) * (random.random((5, 60)) < 0.3) + (random.random((5, 60)) < 0.06)
-        found = Crossed.of([np.clip(d, -1.0, 1.0)])
+        found = Crossed.of([np.clip(d, -1.0, 1.0).astype(np.float64)])
         low, high = found.interval(level)
         assert (low > 0 or high < 0) == (found.p() <= 1 - level)
 
