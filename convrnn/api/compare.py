@@ -1,8 +1,8 @@
 """`convrnn.compare`: models on the same rows with the same seeds, from a plan to the tables. One call; what is done in it stands elsewhere.
 
-planning.py          what is compared: arms, sets, widths
+planning.py          what is compared: arms, sets, widths; articles.py the same for the study `articles`
 study/engine.py      the trainings, in worker processes (`worker.py`)
-study/folder.py      the tables; study/stats.py what they prove; report/study_render.py the page
+study/folder.py      the tables; study/stats.py what they prove, study/judged.py of claims; report/study_render.py the page
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convrnn.api.articles import Asking, plan_articles
 from convrnn.api.folder import RUNS
 from convrnn.api.options import plain
 from convrnn.api.planning import Asked, arms_of, plan_of
@@ -24,7 +25,8 @@ from convrnn.core.errors import JobError, UsageError
 from convrnn.core.language import tr
 from convrnn.layers.base import Spec
 from convrnn.report import Verdict, render_study, verdict
-from convrnn.study import engine, stats
+from convrnn.study import engine, judged, stats
+from convrnn.study.articles import NAME
 from convrnn.study.folder import read_lines, read_plan, refuse_existing, write_plan, write_tables
 from convrnn.study.lock import locked
 from convrnn.study.plan import Arm, Plan, Skipped
@@ -43,6 +45,7 @@ class Study:
         costs: the lines of `costs.jsonl`, one a set and arm.
         skipped: arms that a set could not have, and why.
         statistics: what the results prove, as `statistics.json` has it.
+        claims: of the study `articles`, what became of each claim, as `claims.json` has it.
         verdicts: the same in sentences, one for each metric.
     """
 
@@ -51,6 +54,7 @@ class Study:
     costs: list[dict[str, Any]]
     skipped: Sequence[Skipped]
     statistics: dict[str, Any]
+    claims: Sequence[dict[str, Any]] = ()
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -113,10 +117,39 @@ def compare(
     refuse_existing(study)
     crew = _workers(workers)
     plan = plan_of(Asked(paths, arms, seeds, budget, trials, reading, plain(options), command), study.name, say or _silent)
-    with _begun(study) as lock:
-        refuse_existing(study)  # once more, now that nobody else can begin there
-        write_plan(study, plan)
-        return _go(study, plan, crew, told or Nobody(), lock, say or _silent)
+    return _begin(study, plan, crew, told or Nobody(), say or _silent)
+
+
+def compare_articles(
+    folder: str | Path | None = None,
+    *,
+    sets: Sequence[str] = (),
+    seeds: int = 5,
+    workers: int | None = None,
+    out: str | Path | None = None,
+    command: str = "",
+    say: Say | None = None,
+    told: Told | None = None,
+    **options: Any,
+) -> Study:
+    """The study of the five articles: the main comparison, and a verdict for each of their claims in `claims.json` and the report.
+
+    Args:
+        folder: of the sets, as docs/results.md lists them; None: those that packages ship or convrnn makes. What is not there is said and
+            left out.
+        sets: labels of `convrnn.study.articles.GROUNDS` to take; empty: all.
+        seeds: as for `compare`; so are `workers`, `command`, `say` and `told`.
+        out: folder of the study to write; None: `runs/compare-articles`.
+        options: of every arm, before those of the sets: `epochs=1` for a try.
+
+    Raises:
+        InputError, JobError, Interrupted: as for `compare`.
+    """
+    study = _default_folder([NAME]) if out is None else Path(out)
+    refuse_existing(study)
+    crew = _workers(workers)
+    asking = Asking(None if folder is None else Path(folder), sets, seeds, plain(options), command)
+    return _begin(study, plan_articles(asking, study.name, crew, say or _silent), crew, told or Nobody(), say or _silent)
 
 
 def resume_study(folder: str | Path, *, workers: int | None = None, say: Say | None = None, told: Told | None = None) -> Study:
@@ -131,6 +164,13 @@ def resume_study(folder: str | Path, *, workers: int | None = None, say: Say | N
     read_plan(study)
     with locked(study / ".lock") as lock:
         return _go(study, read_plan(study), crew, told or Nobody(), lock, say or _silent)
+
+
+def _begin(study: Path, plan: Plan, workers: int, told: Told, say: Say) -> Study:
+    with _begun(study) as lock:
+        refuse_existing(study)  # once more, now that nobody else can begin there
+        write_plan(study, plan)
+        return _go(study, plan, workers, told, lock, say)
 
 
 def _go(study: Path, plan: Plan, workers: int, told: Told, lock: int, say: Say) -> Study:
@@ -150,12 +190,13 @@ def finish(study: Path, plan: Plan, say: Say) -> Study:
     """What is made of the runs once all are there: tables, statistics, report. A machine that cannot draw has its study all the same."""
     write_tables(study, plan)
     statistics = json.loads(stats.write(study).read_text(encoding="utf-8"))
+    claims = json.loads(judged.write(study).read_text(encoding="utf-8"))["claims"] if plan.judged else []
     try:
         say(tr("report: {page}", page=render_study(study)))
     except UsageError as error:
         say(tr("no report: {error}", error=error))
     results, costs = read_lines(study / "results.jsonl"), read_lines(study / "costs.jsonl")
-    return Study(study, results, costs, read_plan(study).skipped, statistics)
+    return Study(study, results, costs, read_plan(study).skipped, statistics, claims)
 
 
 @contextmanager

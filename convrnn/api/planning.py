@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from convrnn.api.options import SPLIT, parse, plain
 from convrnn.api.prepare import Prepared, Request, Say, prepare, with_head
@@ -50,6 +50,26 @@ class Asked:
     command: str
 
 
+class Refused(NamedTuple):
+    """An arm that a set cannot have, and the error that says why."""
+
+    set: str
+    arm: str
+    error: InputError
+
+
+class OnSet(NamedTuple):
+    """The arms on one set; `about` is None where it can have none of them."""
+
+    about: DataSet | None
+    pairs: list[Pair]
+    refused: list[Refused]
+
+
+Seen = Callable[[Pair, Prepared], None]
+"""Who is told of each pair, and of what was prepared for it."""
+
+
 def arms_of(models: Iterable[str | Spec | Arm]) -> list[Arm]:
     """What `--models` or `compare(models=...)` names.
 
@@ -68,14 +88,14 @@ def arms_of(models: Iterable[str | Spec | Arm]) -> list[Arm]:
     if not found:
         raise UsageError("models", tr("expected at least one, got none"), tr("for example {example}", example="--models crnn,gru"))
     names = distinct(arm.name for arm in found)
-    return [Arm(name, arm.model, arm.options) for name, arm in zip(names, found, strict=True)]
+    return [replace(arm, name=name) for name, arm in zip(names, found, strict=True)]
 
 
 def _arm(given: str | Spec | Arm) -> Arm:
     if isinstance(given, Spec):
         return Arm(as_name(given.name), given.to_dict())
     if isinstance(given, Arm):
-        return Arm(given.name, _model(given.model), plain(given.options))
+        return replace(given, model=_model(given.model), options=plain(given.options))
     head, *pairs = (text.strip() for text in _split(given, ":"))
     label, equals, model = head.rpartition("=")
     if not model:
@@ -139,34 +159,63 @@ def plan_of(asked: Asked, name: str, say: Say) -> Plan:
     Raises:
         InputError: data that cannot be read; options that contradict what a comparison is; an arm that none of the sets can have.
     """
-    _refuse(asked)
+    refuse(asked)
     sets: list[DataSet] = []
     pairs: list[Pair] = []
-    refused: list[tuple[str, str, InputError]] = []
+    refused: list[Refused] = []
     for label, data in zip(distinct(as_name(_stem(each)) for each in asked.data), asked.data, strict=True):
-        source = source_of(data, None, asked.reading)
-        prepared: Prepared | None = None
-        for arm in asked.arms:
-            try:
-                prepared, pair = _paired(asked, label, source, arm)
-                pairs.append(pair)
-            except (ShapeError, SpecError, UsageError) as error:
-                refused.append((label, arm.name, error))
-        if prepared is not None:
-            sets.append(_facts(label, data, prepared))
-            say(_said(sets[-1]))
+        about, some, others = on_set(asked, label, data, source_of(data, None, asked.reading), _nothing)
+        pairs += some
+        refused += others
+        if about is not None:
+            sets.append(about)
+            say(said_of(about))
     for _, arm, error in reversed(refused):
         if not any(pair.arm == arm for pair in pairs):
             raise type(error)(f"{arm}: {error.where}", error.problem, error.remedy)
-    with speaking("en"):  # as files hold it
-        skipped = [Skipped(label, arm, str(error)) for label, arm, error in refused]
-    for each in skipped:
-        say(tr("{set}: {arm} is left out: {why}", set=each.set, arm=each.arm, why=each.why))
+    skipped = left_out(refused, say)
     reading, options = plain(asdict(asked.reading)), plain(asked.options)
     return Plan(VERSION, name, asked.command, sets, asked.arms, asked.seeds, asked.budget, asked.trials, skipped, reading, options, pairs)
 
 
-def _refuse(asked: Asked) -> None:
+def on_set(asked: Asked, label: str, data: str, source: Source, seen: Seen) -> OnSet:
+    """The arms on one set.
+
+    Args:
+        asked: what for; `data` is not looked at.
+        label: of the set.
+        data: its name or path.
+        source: what that holds.
+        seen: told of each pair and of what was prepared for it.
+
+    Raises:
+        DataError: nothing can be compared on this set.
+    """
+    pairs: list[Pair] = []
+    refused: list[Refused] = []
+    about: DataSet | None = None
+    for arm in asked.arms:
+        try:
+            prepared, pair = _paired(asked, label, source, arm)
+        except (ShapeError, SpecError, UsageError) as error:
+            refused.append(Refused(label, arm.name, error))
+            continue
+        about = _facts(label, data, prepared)
+        pairs.append(pair)
+        seen(pair, prepared)
+    return OnSet(about, pairs, refused)
+
+
+def left_out(refused: Iterable[Refused], say: Say) -> list[Skipped]:
+    """What the files say of arms that sets refused; `say` is told the same."""
+    with speaking("en"):  # as files hold it
+        skipped = [Skipped(label, arm, str(error)) for label, arm, error in refused]
+    for each in skipped:
+        say(tr("{set}: {arm} is left out: {why}", set=each.set, arm=each.arm, why=each.why))
+    return skipped
+
+
+def refuse(asked: Asked) -> None:
     """Whatever would make arms unequal in what they are compared by."""
     for name, number in (("seeds", asked.seeds), ("trials", asked.trials), ("budget", asked.budget)):
         if number is not None and number < 1:
@@ -256,7 +305,7 @@ def _facts(label: str, data: str, prepared: Prepared) -> DataSet:
     )
 
 
-def _said(about: DataSet) -> str:
+def said_of(about: DataSet) -> str:
     """A set in a line."""
     parts = " + ".join(f"{rows:,}" for rows in about.parts.values())
     if about.classes is None:
@@ -270,3 +319,7 @@ def _stem(data: str) -> str:
 
 def _silent(line: str) -> None:
     """Says nothing."""
+
+
+def _nothing(pair: Pair, prepared: Prepared) -> None:
+    """Takes no notice."""

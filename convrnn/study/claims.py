@@ -1,7 +1,8 @@
 """What the five articles claim, each as an experiment with a rule that decides it beforehand. Trains nothing and computes no interval.
 
-K1 to K12 rest on the items of docs/articles.yaml. An experiment is sets x arms; two arms that are compared differ in one switch. What it
-shows is an effect with an interval, signed so that above zero is as claimed; `verdict` turns that into one of three words.
+K1 to K12 rest on the items of docs/articles.yaml; with what settings they run stands in articles.py. An experiment is sets x arms; two
+arms that are compared differ in one switch. What it shows is an effect with an interval, signed so that above zero is as claimed; `verdict`
+turns that into one of three words.
 """
 
 from __future__ import annotations
@@ -53,6 +54,11 @@ class Comparison(NamedTuple):
     relation: Relation = "better"
     margin: float = SAME
 
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The arms."""
+        return self.first, self.second
+
 
 class Crossing(NamedTuple):
     """No arm is at the top everywhere.
@@ -67,6 +73,11 @@ class Crossing(NamedTuple):
     sets: tuple[str, ...]
     margin: float = SAME
 
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The arms."""
+        return self.arms
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -78,7 +89,8 @@ class Claim:
         items: of docs/articles.yaml, where it is claimed.
         arms: what is trained.
         decided_by: all of these must hold.
-        budget: parameters that every arm is brought to; None: the arms' own widths are what is compared, or the switch moves them.
+        equal: whether every arm is brought to the budget of the set; if not, the arms' own widths are what is compared, or the switch
+            moves them.
     """
 
     id: str
@@ -86,7 +98,7 @@ class Claim:
     items: tuple[str, ...]
     arms: tuple[Arm, ...]
     decided_by: tuple[Comparison | Crossing, ...]
-    budget: int | None = None
+    equal: bool = False
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -162,23 +174,6 @@ def together(verdicts: Sequence[Verdict]) -> Verdict:
 
 # ---- the experiments
 
-SETS: Mapping[str, str] = {
-    "adding": "adding",
-    "copy": "copy",
-    "motif-order": "motif-order",
-    "JapaneseVowels": "japanese-vowels",
-    "PLAID": "DIR/ucr_uea/PLAID",
-    "ECG": "DIR/mts_baydogan/ECG",
-    "trec6": "DIR/trec6/TREC.train.gz",
-    "mr_polarity": "DIR/mr_polarity",
-    "zh_reviews": "DIR/zh_reviews/train.tsv.gz",
-    "digits": "digits",
-    "mnist": "DIR/mnist",
-    "fsdd": "DIR/fsdd",
-    "splice": "DIR/dna_splice/splice.data.gz",
-}
-"""Label -> what `convrnn compare` is given; DIR is the folder of the sets, as in docs/results.md."""
-
 SERIES, TEXT, PICTURES = ("JapaneseVowels", "PLAID", "ECG"), ("trec6", "mr_polarity", "zh_reviews"), ("digits", "mnist")
 FIELDS = (SERIES, TEXT, PICTURES, ("fsdd",), ("splice",))
 """Series, text, pictures, audio, DNA."""
@@ -187,12 +182,33 @@ EVERYWHERE = tuple(name for field in FIELDS for name in field)
 SMALL = ("JapaneseVowels", "ECG", "digits")
 """Few rows: what is meant against overfitting has something to do."""
 
-BUDGET = 60_000
-
 
 def claims() -> tuple[Claim, ...]:
     """All twelve, their sentences in the language of the context."""
     return (*_memory(), *_joining(), *_training(), *_convolution())
+
+
+def planted() -> tuple[Claim, ...]:
+    """A false claim that must not be told and a true one that must: what the verdicts of a study are worth.
+
+    The false one has no margin: two equal arms on many test rows are the same in practice, which a margin would call `did not hold`.
+    """
+    sets = ("digits", "JapaneseVowels")
+    cnn, again = Arm("cnn", "cnn"), Arm("cnn, other seeds", "cnn", first_seed=1_000)
+    one = Arm("one filter", "cnn", {"width": 1, "kernel": 1})
+    return (
+        Claim(
+            "P1",
+            tr("A CNN is better than the same CNN with other seeds."),
+            (),
+            (cnn, again),
+            (Comparison("cnn", again.name, sets, margin=0.0),),
+            True,
+        ),
+        Claim(
+            "P2", tr("A CNN is better than a CNN of one filter that sees one frame."), (), (cnn, one), (Comparison("cnn", one.name, sets),)
+        ),
+    )
 
 
 def _zoo(*names: str, **options: Any) -> tuple[Arm, ...]:
@@ -210,7 +226,7 @@ def _memory() -> tuple[Claim, ...]:
             ("A10", "B05", "D02"),
             _zoo("rnn", "lstm", "gru", **last),
             tuple(Comparison(gated, "rnn", (name,), margin=0.01) for gated in ("lstm", "gru") for name in made),
-            BUDGET,
+            equal=True,
         ),
         Claim(
             "K4",
@@ -218,7 +234,7 @@ def _memory() -> tuple[Claim, ...]:
             ("C02", "C03"),
             _zoo("lstm", "bilstm", "gru", "bigru", **whole),
             (Comparison("bilstm", "lstm", EVERYWHERE), Comparison("bigru", "gru", EVERYWHERE)),
-            BUDGET,
+            equal=True,
         ),
         Claim(
             "K6",
@@ -246,7 +262,7 @@ def _joining() -> tuple[Claim, ...]:
                 Comparison("cnn", "lstm", TEXT, relation="no worse"),
                 Comparison("cnn", "lstm", EVERYWHERE, "train_seconds", margin=SAME_COST),
             ),
-            BUDGET,
+            equal=True,
         ),
         Claim(
             "K3",
@@ -254,7 +270,7 @@ def _joining() -> tuple[Claim, ...]:
             ("A12", "D05", "D06", "D07"),
             _zoo("crnn", "cnn", "bigru"),
             (Comparison("crnn", "cnn", ("motif-order", *EVERYWHERE)), Comparison("crnn", "bigru", ("motif-order", *EVERYWHERE))),
-            BUDGET,
+            equal=True,
         ),
         Claim(
             "K5",
@@ -262,7 +278,7 @@ def _joining() -> tuple[Claim, ...]:
             ("A01", "A02", "A03", "A04", "A05", "A06", "A07", "A08", "A09", "D01"),
             _zoo("crnn", "cnn", "bigru"),
             tuple(Comparison("crnn", half, field) for field in FIELDS for half in ("cnn", "bigru")),
-            BUDGET,
+            equal=True,
         ),
         Claim(
             "K7",
@@ -270,7 +286,7 @@ def _joining() -> tuple[Claim, ...]:
             ("D06", "D07", "D08", "D09"),
             _zoo(*hybrids),
             (Crossing(hybrids, EVERYWHERE),),
-            BUDGET,
+            equal=True,
         ),
     )
 

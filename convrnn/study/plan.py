@@ -32,6 +32,7 @@ class Arm:
         name: its label in every table, and the name of its folder.
         model: a name of the zoo, or a spec as its `to_dict()`; `convrnn.compare` also takes the path of a spec and a `Spec`.
         options: what `--set` takes, for this arm alone; they go before those of the study.
+        first_seed: its seeds are this one and those after it; other than 0, to see what seeds alone do.
 
     Raises:
         UsageError: a name that cannot be that of a folder.
@@ -44,6 +45,7 @@ class Arm:
     name: str
     model: Any
     options: Mapping[str, Any] = field(default_factory=dict)
+    first_seed: int = 0
 
     def __post_init__(self) -> None:
         if self.name != as_name(self.name):
@@ -65,6 +67,9 @@ class DataSet:
         parts: rows of each part.
         metric: what models are compared by.
         better: which way it is better.
+        budget: parameters that arms of equal size have here, where sets differ in it; None: that of the study, if it has one.
+        reading: how this set alone is read, as `Plan.reading`.
+        options: of every arm on this set; they go before those of the study.
     """
 
     name: str
@@ -75,6 +80,9 @@ class DataSet:
     parts: Mapping[str, int]
     metric: str
     better: Literal["higher", "lower"]
+    budget: int | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,7 @@ class Pair:
         solved: options that the budget decided: `width`.
         parameters: of the whole net.
         rate: the learning rate that the model recommends here.
+        aside: whether it is there for a claim alone: it is not on the leaderboard.
     """
 
     set: str
@@ -94,6 +103,7 @@ class Pair:
     solved: Mapping[str, Any]
     parameters: int
     rate: float
+    aside: bool = False
 
 
 class Skipped(NamedTuple):
@@ -121,6 +131,7 @@ class Plan:
         reading: how the data are read, by argument of `convrnn.train`.
         options: what `--set` gave to all arms.
         pairs: what is compared, set by set.
+        judged: whether the claims of the five articles are, when all is done.
     """
 
     version: int
@@ -135,6 +146,7 @@ class Plan:
     reading: Mapping[str, Any]
     options: Mapping[str, Any]
     pairs: Sequence[Pair]
+    judged: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -177,7 +189,11 @@ class Plan:
 
     def options_of(self, pair: Pair) -> dict[str, Any]:
         """Everything that is set for a pair, its seed and a tuned rate apart."""
-        return {**self.options, **self.arm_of(pair).options, **pair.solved}
+        return {**self.options, **self.set_of(pair).options, **self.arm_of(pair).options, **pair.solved}
+
+    def reading_of(self, pair: Pair) -> dict[str, Any]:
+        """How the data of a pair are read."""
+        return {**self.reading, **self.set_of(pair).reading}
 
     @property
     def jobs(self) -> int:

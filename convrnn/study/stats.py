@@ -49,13 +49,13 @@ def write(folder: str | Path) -> Path:
         JobError: a file cannot be read or written.
     """
     path = Path(folder) / "statistics.json"
-    write_file(path, json.dumps(_plain(statistics(read_study(folder))), ensure_ascii=False, indent=1) + "\n")
+    write_file(path, json.dumps(plain(statistics(read_study(folder))), ensure_ascii=False, indent=1) + "\n")
     return path
 
 
 def statistics(study: Study) -> Json:
     """The content of `statistics.json`: one family of tests for each metric, which share `ALPHA`."""
-    found = fields(study)
+    found = fields(study.leading())
     return {"version": 1, "alpha": ALPHA, "level": LEVEL, "families": [_family(each, ALPHA / len(found)) for each in found]}
 
 
@@ -247,12 +247,12 @@ def _signed(field: Field, scores: Any) -> Any:
     return scores if field.higher else -scores
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """For JSON: twelve significant figures, so that the order of a sum does not show; nothing for what is not finite."""
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, float):
         return float(f"{value:.12g}") if math.isfinite(value) else None
     return value

@@ -37,7 +37,7 @@ def test_an_experiment_is_whole(claim: Claim) -> None:
     names = [arm.name for arm in claim.arms]
     compared = {name for part in claim.decided_by for name in ((part.first, part.second) if isinstance(part, Comparison) else part.arms)}
     assert len(set(names)) == len(names) and set(names) == compared
-    assert claim.sets and set(claim.sets) <= set(SETS)
+    assert claim.sets and set(claim.sets) <= set(GROUNDS)
     assert all(part.margin >= 0 for part in claim.decided_by)
 
 
