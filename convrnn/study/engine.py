@@ -125,17 +125,16 @@ def _training(study: Path, plan: Plan, job: Job) -> dict[str, Any]:
     else:
         tuned = {"rate": chosen_rate(study, pair)} if plan.trials > 1 else {}
         options |= {**tuned, "seed": plan.arm_of(pair).first_seed + job.number}
-    reading = plan.reading_of(pair)
     data, model = plan.set_of(pair).data, plan.arm_of(pair).model
     return {
         "do": "train",
         "data": data,
         "model": model,
-        "reading": reading,
+        "reading": plan.reading,
         "options": options,
         "out": str(run_of(study, plan, job)),
         "trial": job.kind == "trial",
-        "command": _command(data, model, reading, options),
+        "command": _command(data, model, plan.reading, options),
     }
 
 

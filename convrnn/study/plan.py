@@ -68,7 +68,6 @@ class DataSet:
         metric: what models are compared by.
         better: which way it is better.
         budget: parameters that arms of equal size have here, where sets differ in it; None: that of the study, if it has one.
-        reading: how this set alone is read, as `Plan.reading`.
         options: of every arm on this set; they go before those of the study.
     """
 
@@ -81,7 +80,6 @@ class DataSet:
     metric: str
     better: Literal["higher", "lower"]
     budget: int | None = None
-    reading: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -190,10 +188,6 @@ class Plan:
     def options_of(self, pair: Pair) -> dict[str, Any]:
         """Everything that is set for a pair, its seed and a tuned rate apart."""
         return {**self.options, **self.set_of(pair).options, **self.arm_of(pair).options, **pair.solved}
-
-    def reading_of(self, pair: Pair) -> dict[str, Any]:
-        """How the data of a pair are read."""
-        return {**self.reading, **self.set_of(pair).reading}
 
     @property
     def jobs(self) -> int:

@@ -11,7 +11,8 @@ from convrnn import zoo
 from convrnn.core.language import catalogue, speaking
 from convrnn.layers.base import Spec
 from convrnn.modality.augment import check_augmentations
-from convrnn.study.claims import SETS, Arm, Claim, Comparison, Effect, Verdict, claims, crossed, together, verdict
+from convrnn.study.articles import GROUNDS
+from convrnn.study.claims import Arm, Claim, Comparison, Effect, Verdict, claims, crossed, together, verdict
 from convrnn.training import Settings
 from convrnn.zoo import Fingerprint
 
