@@ -70,50 +70,42 @@ def run(
     if resume is not None:
         refuse_others(context, tr("the study"), ("resume", "workers", "json", "quiet", *(("data",) if data == [ARTICLES] else ())))
         study = resume_study(resume, workers=workers, say=say, told=told)
-    elif data and data[0] == ARTICLES:
-        _refuse_settled(context)
-        study = compare_articles(
-            folder,
-            sets=data[1:],
-            seeds=seeds,
-            workers=workers,
-            out=out,
-            command=shlex.join(["convrnn", *context.meta[TYPED]]),
-            say=say,
-            told=told,
-            **chosen_options({"epochs": epochs, "device": device}, set or []),
-        )
-    elif folder is not None:
-        raise UsageError("--data", tr("belongs to the study `articles`"), tr("give what is compared on as DATA"))
     else:
-        study = compare(
-            data or [],
-            [each for text in models or [] for each in split_models(text)],
-            seeds=seeds,
-            budget=budget,
-            trials=trials,
-            workers=workers,
-            task=chosen_task(task),
-            input=input or [],
-            target=target,
-            group=group,
-            id=id,
-            time=time,
-            encoding=encoding,
-            valid=share_or_path(valid),
-            test=share_or_path(test),
-            out=out,
-            command=shlex.join(["convrnn", *context.meta[TYPED]]),
-            say=say,
-            told=told,
-            **chosen_options({"epochs": epochs, "device": device}, set or []),
-        )
+        common: dict[str, Any] = {"seeds": seeds, "workers": workers, "out": out, "say": say, "told": told, "command": _typed(context)}
+        common |= chosen_options({"epochs": epochs, "device": device}, set or [])
+        if data and data[0] == ARTICLES:
+            _refuse_settled(context)
+            study = compare_articles(folder, sets=data[1:], **common)
+        else:
+            if folder is not None:
+                raise UsageError("--data", tr("belongs to the study `articles`"), tr("give what is compared on as DATA"))
+            study = compare(
+                data or [],
+                [each for text in models or [] for each in split_models(text)],
+                budget=budget,
+                trials=trials,
+                task=chosen_task(task),
+                input=input or [],
+                target=target,
+                group=group,
+                id=id,
+                time=time,
+                encoding=encoding,
+                valid=share_or_path(valid),
+                test=share_or_path(test),
+                **common,
+            )
     if json:
         console.as_json(_facts(study))
         return
     for text in _told(study):
         console.line(text)
     console.line(tr("study: {folder}", folder=study.folder))
+
+
+def _typed(context: typer.Context) -> str:
+    """What was typed."""
+    return shlex.join(["convrnn", *context.meta[TYPED]])
 
 
 def _refuse_settled(context: typer.Context) -> None:

@@ -1,0 +1,51 @@
+"""The page of the study `articles` and its raw tables: `python benchmarks/study_page.py STUDY docs/studies/articles`.
+
+Writes README.md and README.zh-CN.md (the claims, the leaderboard) and copies the tables that they rest on. Trains and computes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from convrnn.core.files import write
+from convrnn.core.language import Language, speaking, tr
+from convrnn.report import leaderboard, read_study, verdict
+from convrnn.report.study_claims import markdown
+from convrnn.report.study_records import Study
+
+TABLES = ("results.jsonl", "costs.jsonl", "statistics.json", "claims.json")
+
+
+def main() -> None:
+    """Both pages and the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study", type=Path, help="what `convrnn compare articles` wrote")
+    parser.add_argument("folder", type=Path)
+    asked = parser.parse_args()
+    write_page(asked.study, asked.folder)
+
+
+def write_page(folder: Path, out: Path) -> None:
+    """Raises `DataError` where the folder is not that of a study."""
+    study = read_study(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in TABLES:
+        write(out / name, (folder / name).read_text(encoding="utf-8"))
+    for file, language in (("README.md", "en"), ("README.zh-CN.md", "zh")):
+        write(out / file, page(study, language))
+
+
+def page(study: Study, language: Language) -> str:
+    """The page in Markdown."""
+    with speaking(language):
+        assert study.claims is not None and study.statistics is not None
+        said = [line for each in verdict(study.statistics) for line in (each.headline, *each.holds)]
+        board = "\n".join(leaderboard(study.leading()))
+        parts = [f"# {study.name}", f"```\n{study.command}\n```", f"## {tr('The claims')}", markdown(study.claims).rstrip()]
+        parts += [f"## {tr('Leaderboard')}", f"```text\n{board}\n```", *said]
+        return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    main()
