@@ -15,6 +15,7 @@ from convrnn.report.study_claims import markdown
 from convrnn.report.study_records import Study
 
 TABLES = ("results.jsonl", "costs.jsonl", "statistics.json", "claims.json")
+PAGES: dict[str, Language] = {"README.md": "en", "README.zh-CN.md": "zh"}
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def write_page(folder: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in TABLES:
         write(out / name, (folder / name).read_text(encoding="utf-8"))
-    for file, language in (("README.md", "en"), ("README.zh-CN.md", "zh")):
+    for file, language in PAGES.items():
         write(out / file, page(study, language))
 
 
