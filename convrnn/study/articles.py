@@ -64,8 +64,8 @@ GROUNDS: Mapping[str, Ground] = {
     "trec6": Ground("DIR/trec6/TREC.train.gz", 400_000, {**_WORDS, "epochs": 4}),
     "mr_polarity": Ground("DIR/mr_polarity", 400_000, {**_WORDS, "epochs": 3}),
     "zh_reviews": Ground("DIR/zh_reviews/train.tsv.gz", 400_000, {**_WORDS, "epochs": 2}),
-    "digits": Ground("digits", 95_000, {"epochs": 10}),
-    "mnist": Ground("mnist-5000", 95_000, {"epochs": 3}),  # of all 70,000 this set alone would take a day
+    "digits": Ground("digits", 110_000, {"epochs": 10}),
+    "mnist": Ground("mnist-5000", 110_000, {"epochs": 3}),  # of all 70,000 this set alone would take a day
     "fsdd": Ground("DIR/fsdd/recordings.zip", 60_000, {"epochs": 5}),
     "splice": Ground("DIR/dna_splice/splice.data.gz", 60_000, {"epochs": 6}),
 }
