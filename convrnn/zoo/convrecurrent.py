@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from convrnn.core.errors import SpecError
+from convrnn.core.language import tr
 from convrnn.layers.base import Spec
 from convrnn.layers.convrecurrent import ConvLSTM
 from convrnn.layers.framewise import Fold
@@ -43,11 +45,14 @@ def conv_lstm(
 
     The state has a vector for each position, and a gate reads the positions around its own. Windows are as in `cnn-lstm`: by default they
     overlap by half, and a row of median length has about 24 of them. Of a picture all positions go on, of a window the largest value of
-    each channel. `window` and `hop` are for series and text. Streams.
+    each channel. `window` and `hop` are for all but pictures. Streams.
     """
     first = width_for(data, 32, width)
     cell = ConvLSTM(first, kernel=kernel, layers=layers, dropout=dropout if layers > 1 else 0.0)
     if data.kind == "image":
+        for name, given in (("window", window), ("hop", hop)):
+            if given is not None:
+                raise SpecError(f"conv-lstm.{name}", tr("is for series, recordings and texts, got pictures"), tr("leave it out"))
         return stack((cell, Fold(), GlobalPool(pool)), dropped(dropout))
     front = (*frames_of(data, dropout), Window(*windows_for(data.lengths[1], window, hop)))
     return stack(front, (cell, Fold("max"), GlobalPool(pool)), dropped(dropout))

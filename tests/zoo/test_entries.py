@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from convrnn import zoo
-from convrnn.core.errors import ShapeError, UsageError
+from convrnn.core.errors import ShapeError, SpecError, UsageError
 from convrnn.core.seq import Ids, Seq
 from convrnn.layers.base import Layer, Spec
 from convrnn.layers.combine import Parallel, Residual, Serial
@@ -122,6 +122,12 @@ def test_mnist_cnn_is_that_of_the_tutorials() -> None:
     with_head = Serial(zoo.get("mnist-cnn").spec(MNIST), Linear(10)).build(MNIST.in_shape)
     assert parameters(with_head) == 121_930
     assert [tuple(p.shape) for p in with_head.parameters() if p.dim() > 1] == [(32, 1, 3, 3), (64, 32, 3, 3), (64, 1600), (10, 64)]
+
+
+@pytest.mark.parametrize("option", ["window", "hop"])
+def test_conv_lstm_has_no_windows_on_pictures(option: str) -> None:
+    with pytest.raises(SpecError, match=rf"conv-lstm.{option}: is for series, recordings and texts, got pictures; leave it out"):
+        zoo.get("conv-lstm").spec(MNIST, **{option: 4})
 
 
 def test_mnist_cnn_on_pictures_of_several_widths_names_the_remedy() -> None:
