@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 from convrnn.study.claims import EVERYWHERE, Claim, claims, planted
@@ -112,7 +113,8 @@ def label_of(claim: Claim, name: str) -> str:
     return _labels()[_key(arm, claim.equal)]
 
 
-def _labels() -> dict[str, str]:
+@cache
+def _labels() -> Mapping[str, str]:
     """By what an arm is, the label of the first that is this."""
     found = {_key(each.arm, True): each.arm.name for each in _main()}
     for claim in every_claim():

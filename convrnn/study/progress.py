@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO
 
 from convrnn.core.columns import width
 from convrnn.core.language import tr
-from convrnn.training.progress import clock
+from convrnn.training.progress import can_draw, clock
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -216,13 +216,7 @@ def teller(quiet: bool = False, stream: TextIO | None = None) -> Told:
     target = sys.stderr if stream is None else stream
     if quiet:
         return Nobody()
-    if not target.isatty():
-        return Lines(target)
-    try:
-        import rich.progress  # noqa: F401  (only whether it is there)
-    except ImportError:
-        return Lines(target)
-    return Bar(target)
+    return Bar(target) if can_draw(target) else Lines(target)
 
 
 def epoch(where: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -34,13 +35,12 @@ def watcher(quiet: bool = False, stream: TextIO | None = None) -> Watcher:
     target = sys.stderr if stream is None else stream
     if quiet:
         return Silent()
-    if not target.isatty():
-        return Lines(target)
-    try:
-        import rich.progress  # noqa: F401  (only whether it is there)
-    except ImportError:
-        return Lines(target)
-    return Bar(target)
+    return Bar(target) if can_draw(target) else Lines(target)
+
+
+def can_draw(stream: TextIO) -> bool:
+    """Whether a bar can be drawn there: a terminal, and rich installed."""
+    return stream.isatty() and find_spec("rich") is not None
 
 
 class Pace:

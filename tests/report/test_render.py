@@ -7,7 +7,6 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -18,53 +17,11 @@ import pytest
 from convrnn.core.errors import DataError, InputError, JobError, UsageError
 from convrnn.report import read_history, render
 from convrnn.report.fonts import Lettering
+from tests.report.outline import outline
 
 Make = Callable[..., Path]
 Rendered = Callable[[str], Path]
 NAMES = ["digits", "reviews", "series", "regression", "one_epoch", "no_validation", "many_classes", "diverged", "going_on"]
-VOID = {"meta", "img"}
-
-
-class Outline(HTMLParser):
-    """Checks that elements nest, and collects headings, text, ids and addresses."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.headings: list[str] = []
-        self.text = ""
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.unnamed: list[str] = []
-        self.feed(page)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        self.ids += [value for key, value in attrs if key == "id" and value]
-        self.links += [value or "" for key, value in attrs if key in ("href", "src", "xlink:href")]
-        if (tag == "img" and not found.get("alt")) or (tag == "svg" and not found.get("aria-label")):
-            self.unnamed.append(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] in ("h1", "h2", "h3"):
-            self.headings.append(data)
-        if "style" not in self.open:
-            self.text += data
-
-
-def outline(path: Path) -> Outline:
-    return Outline(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", NAMES)

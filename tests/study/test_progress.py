@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 
@@ -10,13 +11,7 @@ from convrnn.core.columns import width
 from convrnn.core.language import speaking
 from convrnn.study import progress
 from convrnn.study.progress import Bar, Ended, Lines, Nobody, shortened, teller
-
-
-class Terminal(io.StringIO):
-    """Text that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
+from tests.terminal import Terminal
 
 
 @pytest.fixture
@@ -84,7 +79,7 @@ def test_in_chinese() -> None:
 
 def test_quiet_and_without_rich(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(teller(quiet=True, stream=Terminal()), Nobody)
-    monkeypatch.setitem(__import__("sys").modules, "rich.progress", None)
+    monkeypatch.setitem(sys.modules, "rich", None)
     assert isinstance(teller(stream=Terminal()), Lines)
 
 

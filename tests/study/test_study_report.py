@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -18,56 +17,21 @@ from convrnn.report import is_study, leaderboard, read_study, render_study, stud
 from convrnn.report.fonts import Lettering
 from convrnn.report.study_figures import looks
 from convrnn.study import stats
+from tests.report.outline import Outline, outline
 from tests.study.made import ARMS, Plan, write_study
 
 Folder = Callable[[str], Path]
-VOID = {"meta", "img"}
 
 
-class Outline(HTMLParser):
-    """Checks that elements nest; collects text, headings, ids and addresses."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.headings: list[str] = []
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.text = ""
-        self.feed(page)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        self.ids += [value for key, value in attrs if key == "id" and value]
-        self.links += [value or "" for key, value in attrs if key in ("href", "src", "xlink:href")]
-        assert tag != "svg" or found.get("aria-label"), "a figure without its text for screen readers"
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] in ("h1", "h2"):
-            self.headings.append(data)
-        if "style" not in self.open:
-            self.text += data
-
-
-def outline(folder: Path) -> Outline:
-    return Outline((folder / "report.html").read_text(encoding="utf-8"))
+def page_of(folder: Path) -> Outline:
+    return outline(folder / "report.html", ("h1", "h2"))
 
 
 def test_the_report_of_many_sets(finished: Folder) -> None:
     """Twelve models, twelve sets: every section, one page that needs nothing else, the verdict before all else."""
     folder = finished("many")
-    page = outline(render_study(folder).parent)
+    page = page_of(render_study(folder).parent)
+    assert page.unnamed == [], "a figure without its text for screen readers"
     assert page.headings == [
         "many",
         "Leaderboard",
@@ -98,7 +62,7 @@ def test_the_report_of_one_set_in_chinese(damaged: Folder) -> None:
     """No diagram of ranks, no shade by set; every sentence in Chinese."""
     folder = damaged("one")
     with speaking("zh"):
-        page = outline(render_study(folder).parent)
+        page = page_of(render_study(folder).parent)
     assert page.headings[1:] == ["排行榜", "哪些模型有差别", "按数据集与类别", "各模型的开销", *page.headings[5:]]
     assert "Tested over" not in page.text and "better" not in page.text
     assert not list((folder / "plots").glob("ranks*"))
@@ -109,7 +73,7 @@ def test_without_a_chinese_font_names_become_numbers_and_the_key_tells_them(tmp_
     folder = write_study(tmp_path / "names", Plan({"卷积": 1.0, "crnn": 0.0}, {"语音": 60}, 2, epochs=3))
     stats.write(folder)
     with speaking("zh"):
-        page = outline(render_study(folder, lettering=Lettering.find(())).parent)
+        page = page_of(render_study(folder, lettering=Lettering.find(())).parent)
     assert "1: 卷积" in page.text and "2: crnn" in page.text
 
 
@@ -117,7 +81,7 @@ def test_a_study_that_is_going_on_shows_what_there_is(damaged: Folder) -> None:
     folder = damaged("one")
     for name in ("statistics.json", "costs.jsonl", "gradients.jsonl"):
         (folder / name).unlink()
-    page = outline(render_study(folder).parent)
+    page = page_of(render_study(folder).parent)
     assert "There are no statistics yet" in page.text
     assert page.headings == ["one", "Learning curves", "What was compared", "Commands"]
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 
 from convrnn.training import progress
 from convrnn.training.hooks import Plan, Silent
 from convrnn.training.progress import Bar, Lines, clock, watcher
+from tests.terminal import Terminal
 
 PLAN = Plan(epochs=2, steps=10, rows=100, done=0, metric="accuracy", device="cpu", precision="float32", parameters=12345)
 RECORD = {"epoch": 1, "step": 10, "train": {"loss": 0.5, "accuracy": 0.75}, "valid": {"loss": 0.6, "accuracy": 0.7}, "rate": 1e-3}
-
-
-class Terminal(io.StringIO):
-    """Text that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.fixture
@@ -88,7 +83,7 @@ def test_quiet() -> None:
 
 
 def test_a_terminal_without_rich(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "rich.progress", None)
+    monkeypatch.setitem(sys.modules, "rich", None)
     assert isinstance(watcher(stream=Terminal()), Lines)
 
 
