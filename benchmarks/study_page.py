@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from convrnn.core.errors import DataError
 from convrnn.core.files import write
 from convrnn.core.language import Language, speaking, tr
 from convrnn.report import leaderboard, read_study, verdict
+from convrnn.report.records import Json
 from convrnn.report.study_claims import markdown
 from convrnn.report.study_records import Study
 
@@ -28,24 +30,25 @@ def main() -> None:
 
 
 def write_page(folder: Path, out: Path) -> None:
-    """Raises `DataError` where the folder is not that of a study."""
+    """Raises `DataError` where the folder is not that of a finished study of the articles."""
     study = read_study(folder)
+    if study.claims is None or study.statistics is None:
+        raise DataError(str(folder), "has no claims, or no statistics yet", "give what `convrnn compare articles` wrote, once it is done")
     out.mkdir(parents=True, exist_ok=True)
     for name in TABLES:
         write(out / name, (folder / name).read_text(encoding="utf-8"))
     for file, language in PAGES.items():
-        write(out / file, page(study, language))
+        with speaking(language):
+            write(out / file, page(study, study.claims, study.statistics))
 
 
-def page(study: Study, language: Language) -> str:
-    """The page in Markdown."""
-    with speaking(language):
-        assert study.claims is not None and study.statistics is not None
-        said = [line for each in verdict(study.statistics) for line in (each.headline, *each.holds)]
-        board = "\n".join(leaderboard(study.leading()))
-        parts = [f"# {study.name}", f"```\n{study.command}\n```", f"## {tr('The claims')}", markdown(study.claims).rstrip()]
-        parts += [f"## {tr('Leaderboard')}", f"```text\n{board}\n```", *said]
-        return "\n\n".join(parts) + "\n"
+def page(study: Study, claims: Json, statistics: Json) -> str:
+    """The page in Markdown, in the language of the context."""
+    said = [line for each in verdict(statistics) for line in (each.headline, *each.holds)]
+    board = "\n".join(leaderboard(study.leading()))
+    parts = [f"# {study.name}", f"```\n{study.command}\n```", f"## {tr('The claims')}", markdown(claims).rstrip()]
+    parts += [f"## {tr('Leaderboard')}", f"```text\n{board}\n```", *said]
+    return "\n\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "convrnn.api.compare": ("Study", "compare", "resume_study"),
+    "convrnn.api.compare": ("Study", "compare", "compare_articles", "resume_study"),
     "convrnn.api.estimators": ("Classifier", "Regressor"),
     "convrnn.api.looking": ("picture",),
     "convrnn.api.runs": ("Run", "evaluate", "predict", "resume", "train"),

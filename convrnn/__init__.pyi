@@ -1,6 +1,6 @@
 """The typed twin of `__init__.py`, whose names load on first use; a test holds the two to each other."""
 
-from convrnn.api.compare import Study as Study, compare as compare, resume_study as resume_study
+from convrnn.api.compare import Study as Study, compare as compare, compare_articles as compare_articles, resume_study as resume_study
 from convrnn.api.estimators import Classifier as Classifier, Regressor as Regressor
 from convrnn.api.looking import picture as picture
 from convrnn.api.runs import Run as Run, evaluate as evaluate, predict as predict, resume as resume, train as train
