@@ -58,7 +58,7 @@ _WORDS = {"max_size": 2_000, "max_tokens": 60}
 GROUNDS: Mapping[str, Ground] = {
     "adding": Ground("adding", 20_000, {"epochs": 10}),
     "copy": Ground("copy", 20_000, {"epochs": 10}),
-    "motif-order": Ground("motif-order", 40_000, {"epochs": 20}),
+    "motif-order": Ground("motif-order", 40_000, {"epochs": 10}),
     "JapaneseVowels": Ground("DIR/ucr_uea/JapaneseVowels", 60_000, {"epochs": 30}, "japanese-vowels"),
     "PLAID": Ground("DIR/ucr_uea/PLAID", 60_000, {"epochs": 10}),
     "ECG": Ground("DIR/mts_baydogan/ECG", 60_000, {"epochs": 40}),
