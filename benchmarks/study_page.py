@@ -6,9 +6,10 @@ Writes README.md and README.zh-CN.md (the claims, the leaderboard) and copies th
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from convrnn.core.errors import DataError
+from convrnn.core.errors import ConvrnnError, DataError
 from convrnn.core.files import write
 from convrnn.core.language import Language, speaking, tr
 from convrnn.report import leaderboard, read_study, verdict
@@ -20,13 +21,18 @@ TABLES = ("results.jsonl", "costs.jsonl", "statistics.json", "claims.json")
 PAGES: dict[str, Language] = {"README.md": "en", "README.zh-CN.md": "zh"}
 
 
-def main() -> None:
-    """Both pages and the tables."""
+def main() -> int:
+    """Both pages and the tables; of a folder that has none of them one line on standard error, and exit status 2."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", type=Path, help="what `convrnn compare articles` wrote")
     parser.add_argument("folder", type=Path)
     asked = parser.parse_args()
-    write_page(asked.study, asked.folder)
+    try:
+        write_page(asked.study, asked.folder)
+    except ConvrnnError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
 
 
 def write_page(folder: Path, out: Path) -> None:
@@ -52,4 +58,4 @@ def page(study: Study, claims: Json, statistics: Json) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

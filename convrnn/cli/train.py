@@ -81,10 +81,11 @@ def refuse_others(context: typer.Context, what: str, free: tuple[str, ...]) -> N
     """Raises `UsageError` where anything but what is free was typed with --resume: the run, or the study, knows the rest."""
     from convrnn.core.errors import UsageError
 
-    for name in context.params:
+    for parameter in context.command.params:
+        name = parameter.name or ""
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE" and name not in (*free, "lang"):
-            shown = "DATA" if name == "data" else f"--{name}"
+            shown = parameter.opts[0] if parameter.param_type_name == "option" else name.upper()
             raise UsageError(
                 "--resume",
                 tr("goes on with what {what} was asked for, got {got} too", what=what, got=shown),
