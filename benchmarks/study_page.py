@@ -51,7 +51,7 @@ def write_page(folder: Path, out: Path) -> None:
 def page(study: Study, claims: Json, statistics: Json) -> str:
     """The page in Markdown, in the language of the context."""
     said = [line for each in verdict(statistics) for line in (each.headline, *each.holds)]
-    board = "\n".join(leaderboard(study.leading()))
+    board = "\n".join(leaderboard(study))
     parts = [f"# {study.name}", f"```\n{study.command}\n```", f"## {tr('The claims')}", markdown(claims).rstrip()]
     parts += [f"## {tr('Leaderboard')}", f"```text\n{board}\n```", *said]
     return "\n\n".join(parts) + "\n"

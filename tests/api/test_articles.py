@@ -31,7 +31,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Planned:
     """Two sets are asked for, of which the folder has one."""
     said: list[str] = []
     folder = write_vowels(tmp_path_factory.mktemp("sets"))
-    asking = Asking(folder, ["PLAID", "JapaneseVowels"], 2, {"epochs": EPOCHS}, "convrnn compare articles")
+    asking = Asking(folder, ["PLAID", "JapaneseVowels"], 2, {"epochs": EPOCHS, "batch": 1}, "convrnn compare articles")
     return Planned(plan_articles(asking, "made", 2, said.append), said)
 
 
@@ -71,17 +71,18 @@ def test_budgets_are_met_where_arms_are_to_be_equal(planned: Planned) -> None:
 def test_tuning_is_equal_and_given_options_go_before_those_of_the_set(planned: Planned) -> None:
     plan = planned.plan
     assert plan.trials == TRIALS > 1 and plan.jobs == len(plan.pairs) * (2 + TRIALS)
-    assert "epochs" in GROUNDS["JapaneseVowels"].options and plan.options == {"epochs": EPOCHS} and "epochs" not in plan.sets[0].options
+    assert "epochs" in GROUNDS["JapaneseVowels"].options and plan.options == {"epochs": EPOCHS, "batch": 1} and "epochs" not in plan.sets[0].options
     brief = {each.arm.name for each in entered() if "epochs" in each.arm.options}
     assert {plan.options_of(pair)["epochs"] for pair in plan.pairs if pair.arm not in brief} == {EPOCHS}
 
 
 def test_the_time_is_estimated_from_steps_and_products(planned: Planned) -> None:
+    """Of single rows of 8 frames the products are a small part."""
     found = re.fullmatch(r"(\d+) trainings, about ([\d.]+) h with 2 at once", planned.said[-1])
     assert found is not None and int(found[1]) == planned.plan.jobs
-    brief = sum("epochs" in planned.plan.arm_of(pair).options for pair in planned.plan.pairs)
-    steps = (len(planned.plan.pairs) - brief) * (2 + TRIALS) * EPOCHS  # one a pass at least: 27 rows fill a batch nearly
-    assert STEP * steps * 27 / 32 / 2 / 3_600 < float(found[2]) < 100 * STEP * steps / 2 / 3_600
+    passes = sum(planned.plan.options_of(pair)["epochs"] for pair in planned.plan.pairs) * (2 + TRIALS)
+    steps = STEP * 27 * passes / 2 / 3_600
+    assert steps < float(found[2]) < 1.3 * steps
 
 
 @pytest.mark.parametrize(
