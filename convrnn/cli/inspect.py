@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from convrnn.cli import console, inspect_row
+from convrnn.cli.options import Json
 from convrnn.cli.shapes import shape as parsed
 from convrnn.core.language import listed, tr
 from convrnn.core.terms import called
@@ -24,7 +25,7 @@ def run(
     layer: Annotated[str | None, typer.Option(help="With --row: this layer only, by its place.")] = None,
     units: Annotated[int | None, typer.Option(help="With --row: so many units of each layer; 3 by default.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="With --row: draw the layer, or the first recurrence.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Say what a run, a spec or data are.
 
