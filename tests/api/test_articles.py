@@ -71,7 +71,11 @@ def test_budgets_are_met_where_arms_are_to_be_equal(planned: Planned) -> None:
 def test_tuning_is_equal_and_given_options_go_before_those_of_the_set(planned: Planned) -> None:
     plan = planned.plan
     assert plan.trials == TRIALS > 1 and plan.jobs == len(plan.pairs) * (2 + TRIALS)
-    assert "epochs" in GROUNDS["JapaneseVowels"].options and plan.options == {"epochs": EPOCHS, "batch": 1} and "epochs" not in plan.sets[0].options
+    assert (
+        "epochs" in GROUNDS["JapaneseVowels"].options
+        and plan.options == {"epochs": EPOCHS, "batch": 1}
+        and "epochs" not in plan.sets[0].options
+    )
     brief = {each.arm.name for each in entered() if "epochs" in each.arm.options}
     assert {plan.options_of(pair)["epochs"] for pair in plan.pairs if pair.arm not in brief} == {EPOCHS}
 
