@@ -30,6 +30,7 @@ def run(
     seeds: Annotated[int, typer.Option(help="Trainings of each model on each set, with seeds 0, 1, ...")] = 5,
     budget: Annotated[int | None, typer.Option(metavar="PARAMS", help="Parameters for every model; its width is solved.")] = None,
     trials: Annotated[int, typer.Option(help="Learning rates tried for each, on validation data; 1: the recommended one.")] = 1,
+    folds: Annotated[int | None, typer.Option(metavar="K", help="Each of K parts of the rows is the test part once.")] = None,
     workers: Annotated[int | None, typer.Option(help="Trainings at once, one thread each; one a core if not given.")] = None,
     task: options.Task = None,
     input: options.Input = None,
@@ -62,14 +63,13 @@ def run(
     from convrnn.core.language import tr
     from convrnn.study.progress import teller
 
-    say = console.voice(json, quiet)
-    told = teller(json or quiet)
+    say, told = console.voice(json, quiet), teller(json or quiet)
     if resume is not None:
         options.refuse_others(context, tr("the study"), ("resume", "workers", "json", "quiet", *(("data",) if data == [ARTICLES] else ())))
         study = resume_study(resume, workers=workers, say=say, told=told)
     else:
         common = dict[str, Any](seeds=seeds, workers=workers, out=out, say=say, told=told, command=options.command_line(context))
-        common |= options.chosen_options({"epochs": epochs, "device": device}, set or [])
+        common |= options.chosen_options({"epochs": epochs, "device": device, "folds": folds}, set or [])
         if data and data[0] == ARTICLES:
             _refuse_settled(context)
             study = compare_articles(folder, sets=data[1:], **common)
@@ -105,7 +105,7 @@ def _refuse_settled(context: typer.Context) -> None:
     from convrnn.core.errors import UsageError
     from convrnn.core.language import tr
 
-    for name in ("models", "budget", "trials", "task", "input", "target", "group", "id", "time", "encoding", "valid", "test"):
+    for name in ("models", "budget", "trials", "folds", "task", "input", "target", "group", "id", "time", "encoding", "valid", "test"):
         if options.was_typed(context, name):
             raise UsageError(f"--{name}", tr("is settled by the study `articles`"), tr("leave {shown} out", shown=f"--{name}"))
 

@@ -22,6 +22,7 @@ SETTLED = (
     "--models",
     "--budget",
     "--trials",
+    "--folds",
     "--task",
     "--input",
     "--target",
@@ -106,6 +107,7 @@ def test_what_the_study_settles_is_refused(option: str, convrnn: Convrnn, tmp_pa
         (("articles", "PLAID", "--quiet"), "--data: none of the sets is there; give the folder that holds the sets by name"),
         (("articles", "digits", "--seeds", "0"), "--seeds: expected at least 1, got 0"),
         (("articles", "digits", "--set", "width=3"), "--set: the budget decides the width, got width"),
+        (("articles", "digits", "--set", "folds=3"), "--folds: is settled by the study `articles`; leave --folds out"),
         (("articles", "digits", "--resume", "lost"), "--resume: goes on with what the study was asked for, got DATA too; leave DATA out"),
         (
             ("articles", "--data", ".", "--resume", "lost"),
