@@ -15,13 +15,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from folded import train_fold
-
-from convrnn.data.sources import read_part
-from convrnn.data.split import folds
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.jsonl"
 
@@ -109,28 +105,32 @@ def main() -> int:
     chosen = [goal for goal in alike if goal.name == options.only] or alike
     if not options.table:
         for goal in chosen:
-            measure = _measure if goal.folds is None else _measure_folds
-            measure(goal, options.data, options.seeds or goal.seeds)
+            _measure(goal, options.data, options.seeds or goal.seeds)
     return _table(chosen)
 
 
 def _measure(goal: Goal, data: Path | None, seeds: int) -> None:
-    for seed in range(seeds):
-        arguments = shlex.split(goal.arguments)
-        if arguments[0].startswith("DIR"):
-            place = None if data is None else data / arguments[0].removeprefix("DIR/")
-            if place is None or not place.exists():
-                print(f"{goal.name}: {arguments[0]} is not there, left out", file=sys.stderr)
-                return
-            arguments[0] = str(place)
-        with tempfile.TemporaryDirectory() as folder:
-            line = [sys.executable, "-c", "import sys; from convrnn.cli import main; sys.exit(main())", "train", *arguments]
-            done = subprocess.run([*line, "--seed", str(seed), "--out", f"{folder}/run", "--json"], stdout=subprocess.PIPE, check=True)
-        found = json.loads(done.stdout)
+    """Each seed, of folds each fold of it; those folds that stand in the results are not run again."""
+    arguments = shlex.split(goal.arguments)
+    if arguments[0].startswith("DIR"):
+        place = None if data is None else data / arguments[0].removeprefix("DIR/")
+        if place is None or not place.exists():
+            print(f"{goal.name}: {arguments[0]} is not there, left out", file=sys.stderr)
+            return
+        arguments[0] = str(place)
+    done = {(record["name"], record["seed"], record["fold"]) for record in _records() if "fold" in record}
+    for seed, fold in product(range(seeds), (None,) if goal.folds is None else range(goal.folds)):
+        if (goal.name, seed, fold) in done:
+            continue
+        chosen = ["--seed", str(seed)]
+        if fold is not None:  # no row is held out to watch, so the last weights count
+            chosen += shlex.split(f"--valid 0 --set folds={goal.folds} --set fold={fold} --set split_seed={seed}")
+        found = _trained([*arguments, *chosen])
         record = {
             "name": goal.name,
-            "command": f"convrnn train {goal.arguments} --seed {seed}",
+            "command": f"convrnn train {goal.arguments} {shlex.join(chosen)}",
             "seed": seed,
+            **({} if fold is None else {"fold": fold}),
             "metric": goal.metric,
             "value": found["test"][goal.metric],
             "test": found["test"],
@@ -139,40 +139,16 @@ def _measure(goal: Goal, data: Path | None, seeds: int) -> None:
             "machine": f"{platform.machine()}, {_cores()} cores",
         }
         _keep(record)
-        print(f"{goal.name} seed {seed}: {goal.metric} {record['value']:.4f}, {record['seconds']:.0f} s", flush=True)
+        where = "" if fold is None else f" fold {fold}"
+        print(f"{goal.name} seed {seed}{where}: {goal.metric} {record['value']:.4f}, {record['seconds']:.0f} s", flush=True)
 
 
-def _measure_folds(goal: Goal, data: Path | None, seeds: int) -> None:
-    """Each fold of each seed; those that stand in the results are not run again."""
-    assert goal.folds is not None
-    path, _, model = shlex.split(goal.arguments)
-    place = None if data is None else data / path.removeprefix("DIR/")
-    if place is None or not place.exists():
-        print(f"{goal.name}: {path} is not there, left out", file=sys.stderr)
-        return
-    done = {(record["name"], record["seed"], record.get("fold")) for record in _records()}
-    examples = read_part(place, labelled=True)
-    assert examples.targets is not None
-    for seed in range(seeds):
-        for fold, halves in enumerate(folds(examples.targets, goal.folds, seed=seed)):
-            if (goal.name, seed, fold) in done:
-                continue
-            found = train_fold(goal.name, examples, halves, model, {"seed": seed})
-            record = {
-                "name": goal.name,
-                "command": f"python benchmarks/accuracy.py --data DIR --only {goal.name}",
-                "seed": seed,
-                "fold": fold,
-                "rows": len(halves.held),
-                "metric": goal.metric,
-                "value": found.metrics[goal.metric],
-                "test": found.metrics,
-                "parameters": found.parameters,
-                "seconds": found.seconds,
-                "machine": f"{platform.machine()}, {_cores()} cores",
-            }
-            _keep(record)
-            print(f"{goal.name} seed {seed} fold {fold}: {goal.metric} {record['value']:.4f}, {record['seconds']:.0f} s", flush=True)
+def _trained(arguments: list[str]) -> dict[str, Any]:
+    """What `convrnn train ARGUMENTS --json` printed."""
+    with tempfile.TemporaryDirectory() as folder:
+        line = [sys.executable, "-c", "import sys; from convrnn.cli import main; sys.exit(main())", "train", *arguments]
+        done = subprocess.run([*line, "--out", f"{folder}/run", "--json"], stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
 
 
 def _records() -> list[dict[str, Any]]:
@@ -206,7 +182,9 @@ def _table(chosen: list[Goal]) -> int:
         missed += goal.missed_by(statistics.mean(values))
         times = f"{len(values)}{' folds' if goal.folds else ''}"
         seconds = statistics.median(record["seconds"] for record in found)
-        command = f"`convrnn train {goal.arguments}`" if goal.folds is None else f"`{found[-1]['command']}`"
+        command = (
+            f"`convrnn train {goal.arguments}`" if goal.folds is None else f"`python benchmarks/accuracy.py --data DIR --only {goal.name}`"
+        )
         print(
             f"| {goal.name} | {goal.metric} {statistics.mean(values):.4f}{spread} | {times} | {goal.asked} "
             f"| {found[-1]['parameters']:,} | {seconds:.0f} | {command} |"

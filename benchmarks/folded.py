@@ -1,4 +1,7 @@
-"""One training on some rows of a part, measured on the rest of it: what cross-validation in the benchmarks does. Writes nothing."""
+"""One training on some rows of a part, measured on the rest of it: folds of a training part alone, by which `ucr.py` selects.
+
+Folds of a whole set are `convrnn compare --folds`. Writes nothing.
+"""
 
 from __future__ import annotations
 

@@ -6,9 +6,10 @@ Writes README.md and README.zh-CN.md (the claims, the leaderboard) and copies th
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from convrnn.core.errors import DataError
+from convrnn.core.errors import ConvrnnError, DataError
 from convrnn.core.files import write
 from convrnn.core.language import Language, speaking, tr
 from convrnn.report import leaderboard, read_study, verdict
@@ -20,13 +21,18 @@ TABLES = ("results.jsonl", "costs.jsonl", "statistics.json", "claims.json")
 PAGES: dict[str, Language] = {"README.md": "en", "README.zh-CN.md": "zh"}
 
 
-def main() -> None:
-    """Both pages and the tables."""
+def main() -> int:
+    """Both pages and the tables; of a folder that has none of them one line on standard error, and exit status 2."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", type=Path, help="what `convrnn compare articles` wrote")
     parser.add_argument("folder", type=Path)
     asked = parser.parse_args()
-    write_page(asked.study, asked.folder)
+    try:
+        write_page(asked.study, asked.folder)
+    except ConvrnnError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
 
 
 def write_page(folder: Path, out: Path) -> None:
@@ -45,11 +51,11 @@ def write_page(folder: Path, out: Path) -> None:
 def page(study: Study, claims: Json, statistics: Json) -> str:
     """The page in Markdown, in the language of the context."""
     said = [line for each in verdict(statistics) for line in (each.headline, *each.holds)]
-    board = "\n".join(leaderboard(study.leading()))
+    board = "\n".join(leaderboard(study))
     parts = [f"# {study.name}", f"```\n{study.command}\n```", f"## {tr('The claims')}", markdown(claims).rstrip()]
     parts += [f"## {tr('Leaderboard')}", f"```text\n{board}\n```", *said]
     return "\n\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -76,6 +76,8 @@ def plan_articles(asking: Asking, name: str, workers: int, say: Say) -> Plan:
         raise UsageError("DATA", tr("the study has no set {got}", got=both(unknown)), tr("known: {some}", some=", ".join(GROUNDS)))
     if asking.folder is not None and not asking.folder.is_dir():
         raise UsageError("--data", tr("expected a folder, got {got}", got=asking.folder), tr("give the one that holds the sets by name"))
+    if "folds" in asking.options:
+        raise UsageError("--folds", tr("is settled by the study `articles`"), tr("leave {shown} out", shown="--folds"))
     chosen = asking.sets or list(GROUNDS)
     found = [planned for label in GROUNDS if label in chosen and (planned := _planned(asking, label, say)) is not None]
     if not found:

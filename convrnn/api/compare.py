@@ -41,7 +41,7 @@ class Study:
 
     Attributes:
         folder: of the study.
-        results: the lines of `results.jsonl`, one a set, arm and seed: `{"set", "arm", "seed", "metric", "value", ...}`.
+        results: the lines of `results.jsonl`, one a set, arm and seed, of folds one each: `{"set", "arm", "seed", "metric", "value", ...}`.
         costs: the lines of `costs.jsonl`, one a set and arm.
         skipped: arms that a set could not have, and why.
         statistics: what the results prove, as `statistics.json` has it.
@@ -69,6 +69,7 @@ def compare(
     seeds: int = 5,
     budget: int | None = None,
     trials: int = 1,
+    folds: int | None = None,
     workers: int | None = None,
     task: TaskName | None = None,
     input: tuple[str, ...] | list[str] = (),
@@ -96,6 +97,8 @@ def compare(
         budget: parameters that every model is to have, head and embedding included: its width is solved to be within 5 %. None: each
             has its own width.
         trials: learning rates that are tried for each model on each set, on validation data; 1: the one that the model recommends.
+        folds: K parts of the rows of a set, each the test part once, in place of one test part: a seed is trained K times, its figure is
+            over all rows. Labels keep their shares, groups stay whole. Rates are chosen within each fold. None: no folds.
         workers: trainings at once; None: one a core.
         task: as for `convrnn.train`; so are `input`, `target`, `group`, `id`, `time`, `encoding`, `valid`, `test`.
         out: folder of the study to write; it must not exist. None: `runs/compare-DATA`.
@@ -116,7 +119,8 @@ def compare(
     study = _default_folder(paths) if out is None else Path(out)
     refuse_existing(study)
     crew = _workers(workers)
-    plan = plan_of(Asked(paths, arms, seeds, budget, trials, reading, plain(options), command), study.name, say or _silent)
+    chosen = plain({**options, **({} if folds is None else {"folds": folds})})
+    plan = plan_of(Asked(paths, arms, seeds, budget, trials, reading, chosen, command), study.name, say or _silent)
     return _begin(study, plan, crew, told or Nobody(), say or _silent)
 
 

@@ -23,8 +23,9 @@ from convrnn.modality import Modality
 from convrnn.tasks import Task
 from convrnn.training import Settings
 
-SPLIT = ("valid_fraction", "test_fraction", "split_seed", "shuffle", "stratify")
-"""How parts are held out where the files fix none; `shuffle=false` takes the last rows, as Keras' `validation_split` does."""
+SPLIT = ("valid_fraction", "test_fraction", "split_seed", "shuffle", "stratify", "folds", "fold")
+"""How parts are held out where the files fix none; `shuffle=false` takes the last rows, as Keras' `validation_split` does; of
+`folds` parts `fold` is the test part."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,13 @@ def assign(given: Mapping[str, Any], model_options: Sequence[str], modality: typ
         place, name = _place(key, places)
         sorted_out[place][name] = value
     return Choices(**sorted_out)
+
+
+def refuse_test_of_folds(test: object, options: Mapping[str, Any]) -> None:
+    """Raises `UsageError` where folds are asked for and a test part too."""
+    names = {key.rpartition(".")[2] for key in options}
+    if {"folds", "fold"} & names and (test is not None or "test_fraction" in names):
+        raise UsageError("folds", tr("each fold is the test part in its turn, and another is given too"), tr("leave out one of the two"))
 
 
 def task_options(task: type[Task]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from convrnn.api.options import SPLIT, parse, plain
+from convrnn.api.options import SPLIT, parse, plain, refuse_test_of_folds
 from convrnn.api.prepare import Prepared, Request, Say, prepare, with_head
 from convrnn.api.rows import Reading, source_of
 from convrnn.core.errors import DataError, InputError, ShapeError, SpecError, UsageError
@@ -48,6 +48,11 @@ class Asked:
     reading: Reading
     options: Mapping[str, Any]
     command: str
+
+    @property
+    def folds(self) -> Sequence[int | None]:
+        """Which parts of a set are the test part in turn; None: one is, as files or a share fix it."""
+        return range(self.options["folds"]) if "folds" in self.options else (None,)
 
 
 class Refused(NamedTuple):
@@ -170,6 +175,8 @@ def plan_of(asked: Asked, name: str, say: Say) -> Plan:
         if about is not None:
             sets.append(about)
             say(said_of(about))
+    if "folds" in asked.options:
+        say(tr("{folds} folds: every row of a set is a test row once", folds=asked.options["folds"]))
     for _, arm, error in reversed(refused):
         if not any(pair.arm == arm for pair in pairs):
             raise type(error)(f"{arm}: {error.where}", error.problem, error.remedy)
@@ -195,14 +202,17 @@ def on_set(asked: Asked, label: str, data: str, source: Source, seen: Seen) -> O
     refused: list[Refused] = []
     about: DataSet | None = None
     for arm in asked.arms:
+        own: list[tuple[Pair, DataSet]] = []
         try:
-            prepared, pair = _paired(asked, label, source, arm)
+            for fold in asked.folds:
+                prepared, pair = _paired(asked, label, source, arm, fold)
+                own.append((pair, _facts(label, data, prepared)))
+                seen(pair, prepared)
         except (ShapeError, SpecError, UsageError) as error:
             refused.append(Refused(label, arm.name, error))
             continue
-        about = _facts(label, data, prepared)
-        pairs.append(pair)
-        seen(pair, prepared)
+        about = own[0][1]
+        pairs += [pair for pair, _ in own]
     return OnSet(about, pairs, refused)
 
 
@@ -222,6 +232,10 @@ def refuse(asked: Asked) -> None:
             raise UsageError(
                 f"--{name}", tr("expected at least 1, got {got}", got=number), tr("for example {example}", example=f"--{name} 5")
             )
+    folds = asked.options.get("folds", 2)
+    if not isinstance(folds, int) or folds < 2:
+        raise UsageError("--folds", tr("expected at least 2, got {got}", got=folds), tr("for example {example}", example="--folds 10"))
+    refuse_test_of_folds(asked.reading.test, asked.options)
     if not asked.data:
         raise UsageError("DATA", tr("is missing"), tr("give built-in names or paths: `convrnn compare digits --models crnn,gru`"))
     for arm in (Arm("--set", "", asked.options), *asked.arms):
@@ -233,12 +247,16 @@ def refuse(asked: Asked) -> None:
                 )
             if plain_key in _WIDTHS and asked.budget is not None:
                 raise UsageError(arm.name, tr("the budget decides the width, got {got}", got=key), tr("leave out one of the two"))
+            if plain_key in ("fold", "folds") and (arm.name, key) != ("--set", "folds"):
+                raise UsageError(
+                    arm.name, tr("every fold is the test part in its turn, got {got}", got=key), tr("leave it out; --folds says how many")
+                )
             if plain_key in SPLIT and arm.name != "--set":
                 raise UsageError(arm.name, tr("every arm has the same rows, got {got}", got=key), tr("give it to all, with --set"))
 
 
-def _paired(asked: Asked, label: str, source: Source, arm: Arm) -> tuple[Prepared, Pair]:
-    """An arm on a set, with what was prepared for it.
+def _paired(asked: Asked, label: str, source: Source, arm: Arm, fold: int | None) -> tuple[Prepared, Pair]:
+    """An arm on a set, or on a fold of it, with what was prepared for it.
 
     Raises:
         ShapeError, SpecError, UsageError: the set cannot have this arm.
@@ -247,7 +265,7 @@ def _paired(asked: Asked, label: str, source: Source, arm: Arm) -> tuple[Prepare
     how = asked.reading
     valid, test = (value if isinstance(value, float | int) else default for value, default in ((how.valid, 0.1), (how.test, 0.2)))
     model = arm.model if isinstance(arm.model, str) else Spec.from_dict(arm.model)
-    options = {**asked.options, **arm.options}
+    options = {**asked.options, **arm.options, **({} if fold is None else {"fold": fold})}
     prepared = prepare(source, Request(model, how.task, valid, test, plain(options)), _silent)
     if prepared.parts.test is None:
         raise DataError(label, tr("has no test part, so that nothing can be compared"), tr("give one with --test"))
@@ -258,7 +276,7 @@ def _paired(asked: Asked, label: str, source: Source, arm: Arm) -> tuple[Prepare
     solved, parameters = {}, prepared.model.parameters
     if asked.budget is not None:
         solved, parameters = within(prepared, model, asked.budget)
-    return prepared, Pair(label, arm.name, solved, parameters, prepared.settings.rate)
+    return prepared, Pair(label, arm.name, solved, parameters, prepared.settings.rate, fold=fold)
 
 
 def within(prepared: Prepared, model: str | Spec, budget: int) -> tuple[dict[str, int], int]:

@@ -9,12 +9,12 @@ from typing import Any, Literal
 import torch
 
 from convrnn.api.options import Choices, assign
-from convrnn.core.errors import DataError, SpecError
+from convrnn.core.errors import DataError, SpecError, UsageError
 from convrnn.core.language import tr
 from convrnn.core.terms import called
 from convrnn.data import Examples, Source, as_task, check_labels, parts as split, task_of
 from convrnn.data.batch import Encoded
-from convrnn.data.split import Parts
+from convrnn.data.split import Fold, Parts
 from convrnn.deploy import Model
 from convrnn.layers.base import Layer, Spec
 from convrnn.layers.combine import Serial
@@ -154,12 +154,27 @@ def _typed(source: Source, task: TaskName) -> Source:
 def _split(source: Source, request: Request, choices: Choices, task: TaskName) -> Parts:
     asked = dict(choices.split)
     valid, test = asked.pop("valid_fraction", request.valid), asked.pop("test_fraction", request.test)
-    seed = asked.pop("split_seed", 0)
+    seed, fold = asked.pop("split_seed", 0), _fold(asked.pop("fold", None), asked.pop("folds", None))
     for key, value, kind in (("split_seed", seed, int), ("valid_fraction", valid, float | int), ("test_fraction", test, float | int)):
         if not isinstance(value, kind) or isinstance(value, bool):
             raise SpecError(f"split.{key}", tr("expected a number, got {got!r}", got=value))
     stratify, shuffle = asked.get("stratify", task == "classify"), asked.get("shuffle", True)
-    return split(source, valid=valid, test=test, seed=seed, stratify=bool(stratify), shuffle=bool(shuffle))
+    return split(source, valid=valid, test=test, fold=fold, seed=seed, stratify=bool(stratify), shuffle=bool(shuffle))
+
+
+def _fold(number: Any, of: Any) -> Fold | None:
+    """Which fold is the test part; None: a share of the rows is."""
+    if number is None and of is None:
+        return None
+    if number is None or of is None:
+        key, remedy = "folds" if of is None else "fold", tr("for example {example}", example="--set folds=10 --set fold=0")
+        raise UsageError(f"split.{key}", tr("is missing: which of how many folds is the test part takes both"), remedy)
+    for key, value in (("folds", of), ("fold", number)):
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise SpecError(f"split.{key}", tr("expected a number, got {got!r}", got=value))
+    if not 0 <= number < of:
+        raise SpecError("split.fold", tr("expected 0..{last}, got {got}", last=of - 1, got=number), tr("count from 0"))
+    return Fold(number, of)
 
 
 def _encode(examples: Examples, modality: Modality, task: Task, part: str, say: Say) -> Part:

@@ -18,7 +18,7 @@ from convrnn.core.yaml_text import read_yaml
 from convrnn.data import Examples
 from convrnn.data.sounds import sound_facts
 from convrnn.deploy import Model
-from convrnn.deploy.describe import latency, layer_table
+from convrnn.deploy.describe import latency, layer_table, multiply_adds
 from convrnn.modality import Sound
 from convrnn.modality.sound import as_samples
 from convrnn.tasks import Classify
@@ -129,7 +129,7 @@ def summary(prepared: Prepared, command: str) -> dict[str, Any]:
 
 
 def model_summary(name: str, spec_yaml: str, net: Any, frames: int) -> dict[str, Any]:
-    """A net in numbers: parameters, reach, latency of one row of `frames` frames, and its layers."""
+    """A net in numbers: parameters, reach, of one row of `frames` frames multiply-adds and latency, and its layers."""
     net.eval()
     return {
         "name": name,
@@ -139,6 +139,8 @@ def model_summary(name: str, spec_yaml: str, net: Any, frames: int) -> dict[str,
         "past": net.past,
         "lookahead": net.lookahead,
         "streams": net.streams,
+        "frames": frames,
+        "multiply_adds": multiply_adds(net, frames),
         "latency_ms": latency(net, frames),
         "layers": layer_table(net, frames),
     }

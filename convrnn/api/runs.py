@@ -17,7 +17,7 @@ from typing import Any
 
 from convrnn.api.folder import MEMORY, Config, begun, discard, finished, new_folder, read_config, refuse_existing
 from convrnn.api.gates import write_gates
-from convrnn.api.options import plain
+from convrnn.api.options import plain, refuse_test_of_folds
 from convrnn.api.prepare import Prepared, Request, Say, TaskName, prepare
 from convrnn.api.records import metrics_of, write_metrics, write_mistakes, write_predictions, write_summary
 from convrnn.api.rows import Reading, rows_for, source_of
@@ -129,6 +129,7 @@ def train(
     elif folder is not None:
         read_config(folder)  # whether it is a run folder at all
     chosen = _known(model)
+    refuse_test_of_folds(test, options)
     request = Request(chosen, task, _share(valid, 0.1), _share(test, 0.2), plain(options))
     job = _Job(folder, resume, command, say or _silent, watch, report, trial)
     return _run(data, y, reading, request, job)

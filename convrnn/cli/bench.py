@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from convrnn.cli import console
+from convrnn.cli.options import Json
 from convrnn.cli.shapes import shape as parsed
 from convrnn.core.language import listed, tr
 
@@ -34,7 +35,7 @@ def run(
     train: Annotated[bool, typer.Option("--train", help="Forward and backward of a batch.")] = False,
     infer: Annotated[bool, typer.Option("--infer", help="Answers of a batch, and of one row.")] = False,
     stream: Annotated[bool, typer.Option("--stream", help="One frame more of one stream.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Measure this machine, and layers or a model on it.
 

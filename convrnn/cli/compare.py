@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from convrnn.cli import console
-from convrnn.cli.train import chosen_options, chosen_task, refuse_others, share_or_path
-from convrnn.cli.verb import TYPED
+from convrnn.cli import console, options
 
 if TYPE_CHECKING:
     from convrnn.api.compare import Study
@@ -33,24 +30,25 @@ def run(
     seeds: Annotated[int, typer.Option(help="Trainings of each model on each set, with seeds 0, 1, ...")] = 5,
     budget: Annotated[int | None, typer.Option(metavar="PARAMS", help="Parameters for every model; its width is solved.")] = None,
     trials: Annotated[int, typer.Option(help="Learning rates tried for each, on validation data; 1: the recommended one.")] = 1,
+    folds: Annotated[int | None, typer.Option(metavar="K", help="Each of K parts of the rows is the test part once.")] = None,
     workers: Annotated[int | None, typer.Option(help="Trainings at once, one thread each; one a core if not given.")] = None,
-    task: Annotated[str | None, typer.Option(help="classify or regress; inferred from the target if not given.")] = None,
-    input: Annotated[list[str] | None, typer.Option(help="Input column; may be repeated.")] = None,
-    target: Annotated[str | None, typer.Option(help="Target column.")] = None,
-    group: Annotated[str | None, typer.Option(help="Column whose rows stay in one part.")] = None,
-    id: Annotated[str | None, typer.Option(help="Column that says which series a row belongs to.")] = None,
-    time: Annotated[str | None, typer.Option(help="Column that orders the rows of a series.")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of text files; recognised if not given.")] = None,
+    task: options.Task = None,
+    input: options.Input = None,
+    target: options.Target = None,
+    group: options.Group = None,
+    id: options.Id = None,
+    time: options.Time = None,
+    encoding: options.Encoding = None,
     valid: Annotated[str | None, typer.Option(help="Share of the rows, or a file, to watch and to choose rates on.")] = None,
     test: Annotated[str | None, typer.Option(help="Share of the rows, or a file, to compare on.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training part.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1.")] = None,
+    epochs: options.Epochs = None,
+    device: options.Device = None,
     set: Annotated[list[str] | None, typer.Option(help="KEY=VALUE for every model, as for train; repeatable.")] = None,
     folder: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Of `articles`: the folder that holds its sets.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the study; runs/compare-DATA if not given.")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="STUDY", help="Go on with a study that was cut off.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Compare models: the same rows, seeds and tuning, in parallel.
 
@@ -65,14 +63,13 @@ def run(
     from convrnn.core.language import tr
     from convrnn.study.progress import teller
 
-    say = _quiet if quiet else console.aside if json else console.told
-    told = teller(json or quiet)
+    say, told = console.voice(json, quiet), teller(json or quiet)
     if resume is not None:
-        refuse_others(context, tr("the study"), ("resume", "workers", "json", "quiet", *(("data",) if data == [ARTICLES] else ())))
+        options.refuse_others(context, tr("the study"), ("resume", "workers", "json", "quiet", *(("data",) if data == [ARTICLES] else ())))
         study = resume_study(resume, workers=workers, say=say, told=told)
     else:
-        common: dict[str, Any] = {"seeds": seeds, "workers": workers, "out": out, "say": say, "told": told, "command": _typed(context)}
-        common |= chosen_options({"epochs": epochs, "device": device}, set or [])
+        common = dict[str, Any](seeds=seeds, workers=workers, out=out, say=say, told=told, command=options.command_line(context))
+        common |= options.chosen_options({"epochs": epochs, "device": device, "folds": folds}, set or [])
         if data and data[0] == ARTICLES:
             _refuse_settled(context)
             study = compare_articles(folder, sets=data[1:], **common)
@@ -84,15 +81,15 @@ def run(
                 [each for text in models or [] for each in split_models(text)],
                 budget=budget,
                 trials=trials,
-                task=chosen_task(task),
+                task=options.chosen_task(task),
                 input=input or [],
                 target=target,
                 group=group,
                 id=id,
                 time=time,
                 encoding=encoding,
-                valid=share_or_path(valid),
-                test=share_or_path(test),
+                valid=options.share_or_path(valid),
+                test=options.share_or_path(test),
                 **common,
             )
     if json:
@@ -103,19 +100,13 @@ def run(
     console.line(tr("study: {folder}", folder=study.folder))
 
 
-def _typed(context: typer.Context) -> str:
-    """What was typed."""
-    return shlex.join(["convrnn", *context.meta[TYPED]])
-
-
 def _refuse_settled(context: typer.Context) -> None:
     """Raises `UsageError` for what the study `articles` settles itself."""
     from convrnn.core.errors import UsageError
     from convrnn.core.language import tr
 
-    for name in ("models", "budget", "trials", "task", "input", "target", "group", "id", "time", "encoding", "valid", "test"):
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+    for name in ("models", "budget", "trials", "folds", "task", "input", "target", "group", "id", "time", "encoding", "valid", "test"):
+        if options.was_typed(context, name):
             raise UsageError(f"--{name}", tr("is settled by the study `articles`"), tr("leave {shown} out", shown=f"--{name}"))
 
 
@@ -147,7 +138,3 @@ def _told(study: Study) -> list[str]:
     )
     left_out = [tr("{set}: {arm} is left out: {why}", set=each.set, arm=each.arm, why=each.why) for each in study.skipped]
     return [*lines, "", *(part for sentence in left_out for part in wrapped(sentence, 79, "  "))]
-
-
-def _quiet(text: str) -> None:
-    """Says nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from convrnn.core.columns import width, wrapped
@@ -33,6 +33,11 @@ def paragraph(text: str) -> None:
 def aside(text: str) -> None:
     """A line for people on standard error, where standard output is for a program."""
     print(text, file=sys.stderr, flush=True)
+
+
+def voice(json: bool, quiet: bool) -> Callable[[str], None]:
+    """How lines are told while a verb is at work."""
+    return _silent if quiet else aside if json else told
 
 
 def fail(text: str, code: int) -> int:
@@ -66,3 +71,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[in
 def _padded(text: str, wide: int, right: bool) -> str:
     space = " " * (wide - width(text))
     return space + text if right else text + space
+
+
+def _silent(text: str) -> None:
+    """Says nothing."""

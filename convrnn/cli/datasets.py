@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from convrnn.cli import console
+from convrnn.cli.options import Json
 from convrnn.core.language import declared, tr
 
 NAME = "datasets"
@@ -15,7 +16,7 @@ NAME = "datasets"
 
 def run(
     name: Annotated[str | None, typer.Argument(help="Show one set in full.", show_default=False)] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """List the built-in data, or show one set in full."""
     from convrnn.data import builtin

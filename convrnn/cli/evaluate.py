@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from convrnn.cli import console
+from convrnn.cli.options import Json, Run
 from convrnn.core.terms import called
 
 NAME = "evaluate"
 
 
 def run(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `convrnn train` wrote.")],
+    folder: Run,
     data: Annotated[str, typer.Argument(help="Labelled rows, in the layout of the training data.")],
     target: Annotated[str | None, typer.Option(help="Target column, if it has another name here.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Measure a trained model on labelled rows."""
     from convrnn.api import runs

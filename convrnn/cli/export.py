@@ -8,18 +8,19 @@ from typing import Annotated
 import typer
 
 from convrnn.cli import console
+from convrnn.cli.options import Json, Run
 from convrnn.core.language import tr
 
 NAME = "export"
 
 
 def run(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `convrnn train` wrote.")],
+    folder: Run,
     form: Annotated[
         str, typer.Option("--format", help="onnx: whole rows; onnx-step: some frames and the state; pt2: whole rows for torch.")
     ] = "onnx",
     out: Annotated[Path | None, typer.Option(help="The file; by default model.onnx, model-step.onnx or model.pt2 in the run.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Write a model as one file for other programs, and check it.
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from convrnn.cli import console, inspect_row
+from convrnn.cli.options import Json
 from convrnn.cli.shapes import shape as parsed
 from convrnn.core.language import listed, tr
 from convrnn.core.terms import called
@@ -19,16 +20,16 @@ NAME = "inspect"
 def run(
     what: Annotated[str, typer.Argument(metavar="RUN|SPEC|DATA", help="A run folder, a YAML spec, or data (a built-in name or a path).")],
     shape: Annotated[str | None, typer.Option(help="Of a SPEC's frames: channels, or H,C or H,W,C; ids:N for N symbols.")] = None,
-    frames: Annotated[int, typer.Option(help="Frames of the row that a SPEC's latency is measured on.")] = 100,
+    frames: Annotated[int, typer.Option(help="Frames of the row whose work and latency are told of a SPEC.")] = 100,
     row: Annotated[str | None, typer.Option(metavar="FILE:N", help="Look inside a RUN while it reads the example in line N.")] = None,
     layer: Annotated[str | None, typer.Option(help="With --row: this layer only, by its place.")] = None,
     units: Annotated[int | None, typer.Option(help="With --row: so many units of each layer; 3 by default.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="With --row: draw the layer, or the first recurrence.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Say what a run, a spec or data are.
 
-    Of a run and a spec: layers, shapes, parameters, reach, latency; of data: rows, lengths, labels.
+    Of a run and a spec: layers, shapes, parameters, reach, work, latency; of data: rows, lengths, labels.
     Of one row that a run reads: the prediction, and what went on in every layer.
     """
     from convrnn.core.errors import UsageError
@@ -152,19 +153,25 @@ def _lines(found: dict[str, Any]) -> list[str]:
 
 def _model_lines(model: dict[str, Any]) -> list[str]:
     about = tr(
-        "{name}: {parameters:,} parameters, {latency:.2f} ms a row, past {past}, lookahead {lookahead}, {streams}",
+        "{name}: {parameters:,} parameters, past {past}, lookahead {lookahead}, {streams}",
         name=model["name"],
         parameters=model["parameters"],
-        latency=model["latency_ms"],
         past=_reach(model["past"]),
         lookahead=_reach(model["lookahead"]),
         streams=tr("streams") if model["streams"] else tr("whole rows only"),
+    )
+    work = tr(
+        "a row of {frames:,} frame(s): {multiply_adds:,} multiply-adds, {latency:.2f} ms",
+        frames=model["frames"],
+        multiply_adds=model["multiply_adds"],
+        latency=model["latency_ms"],
     )
     rows = [
         [
             each["path"],
             each["out"],
             f"{each['parameters']:,}",
+            f"{each['multiply_adds']:,}",
             _reach(each["past"]),
             _reach(each["lookahead"]),
             f"{each['latency_ms']:.2f}",
@@ -172,8 +179,8 @@ def _model_lines(model: dict[str, Any]) -> list[str]:
         ]
         for each in model["layers"]
     ]
-    head = [tr("place"), tr("out"), tr("params"), tr("past"), tr("ahead"), "ms", tr("layer")]
-    return [about, "", *console.table(head, rows, right=(2, 3, 4, 5)), ""]
+    head = [tr("place"), tr("out"), tr("params"), tr("mult-adds"), tr("past"), tr("ahead"), "ms", tr("layer")]
+    return [about, work, "", *console.table(head, rows, right=range(2, 7)), ""]
 
 
 def _reach(frames: int | None) -> str:

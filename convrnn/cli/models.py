@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from convrnn.cli import console
+from convrnn.cli.options import Json
 from convrnn.core.language import declared, tr
 
 NAME = "models"
@@ -14,7 +15,7 @@ NAME = "models"
 
 def run(
     name: Annotated[str | None, typer.Argument(help="Show one model in full.", show_default=False)] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """List the models, or show one with its options and papers."""
     from convrnn import zoo

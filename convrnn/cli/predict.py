@@ -10,16 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from convrnn.cli import console
+from convrnn.cli.options import Json, Run
 from convrnn.core.language import tr
 
 NAME = "predict"
 
 
 def run(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `convrnn train` wrote.")],
+    folder: Run,
     file: Annotated[str, typer.Argument(help="Rows in the layout of the training data; - reads standard input.")],
     out: Annotated[Path | None, typer.Option(help="Write a file instead of printing: .jsonl, .csv, .tsv.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Answer for every row: a label with probability, or a number."""
     from convrnn.api import runs

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from convrnn.cli import console
+from convrnn.cli.options import Json
 
 NAME = "report"
 
@@ -16,7 +17,7 @@ def run(
     folder: Annotated[
         Path, typer.Argument(metavar="RUN", help="A folder that `convrnn train` or `convrnn compare` wrote, also while it trains.")
     ],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Draw the report of a run or study again: report.html and plots."""
     from convrnn.report import is_study, render, render_study

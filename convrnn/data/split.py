@@ -36,6 +36,13 @@ class Halves(NamedTuple):
     held: Rows
 
 
+class Fold(NamedTuple):
+    """One of several ways to hold out a test part, each row in one of them: which, from 0, and how many there are."""
+
+    number: int
+    of: int
+
+
 _OWN = int.from_bytes(b"convrnn")
 """In front of every seed: data that a user drew with `default_rng(0)` must not be sorted by the very words they were made of."""
 
@@ -120,8 +127,7 @@ def folds(targets: Sequence[Hashable], k: int, seed: int, stratify: bool = True)
     Raises:
         UsageError: fewer than two folds, or more folds than rows or, with `stratify`, than a target has rows.
     """
-    if k < 2:
-        raise UsageError("folds", tr("expected at least 2, got {got}", got=k), tr("choose 2 or more"))
+    _two_or_more(k)
     if k > len(targets):
         raise UsageError(
             "folds",
@@ -142,8 +148,39 @@ def folds(targets: Sequence[Hashable], k: int, seed: int, stratify: bool = True)
     return [_halves(len(targets), order[fold::k]) for fold in range(k)]
 
 
+def group_folds(groups: Sequence[Hashable], k: int, seed: int) -> list[Halves]:
+    """As `folds`, groups whole: the largest first, each into the fold that has the fewest rows so far.
+
+    Raises:
+        UsageError: fewer than two folds, or more folds than groups.
+    """
+    _two_or_more(k)
+    rows = _rows_of(groups, np.arange(len(groups)))
+    if k > len(rows):
+        count = len(rows)
+        raise UsageError(
+            "folds", tr("{k} folds of {count} groups leave some empty", k=k, count=count), tr("choose at most {count}", count=count)
+        )
+    held: list[list[int]] = [[] for _ in range(k)]
+    for which in sorted(shuffled(len(rows), seed).tolist(), key=lambda which: -len(rows[which])):
+        min(held, key=len).extend(rows[which].tolist())
+    return [_halves(len(groups), np.array(own, np.int64)) for own in held]
+
+
+def _two_or_more(k: int) -> None:
+    if k < 2:
+        raise UsageError("folds", tr("expected at least 2, got {got}", got=k), tr("choose 2 or more"))
+
+
 def parts(
-    source: Source, *, valid: float = 0.1, test: float = 0.2, seed: int = 0, stratify: bool | None = None, shuffle: bool = True
+    source: Source,
+    *,
+    valid: float = 0.1,
+    test: float = 0.2,
+    fold: Fold | None = None,
+    seed: int = 0,
+    stratify: bool | None = None,
+    shuffle: bool = True,
 ) -> Parts:
     """The three parts: those that the files fix, else held out of the training part.
 
@@ -151,22 +188,40 @@ def parts(
         source: as read.
         valid: share of the training part (after the test part has left it) to watch while training; 0: none.
         test: share of all rows to measure on; 0: none.
+        fold: in place of `test`, which of so many parts of the rows to measure on.
         seed: of the choice.
         stratify: keep the shares of the labels; None: if the task is to classify. Groups come first: they are never divided.
         shuffle: False: hold out the last rows instead of random ones.
 
     Raises:
-        UsageError: a fraction that is neither 0 nor between 0 and 1; `shuffle=False` together with groups.
-        DataError: too few rows or groups to hold any out.
+        UsageError: a fraction that is neither 0 nor between 0 and 1; `shuffle=False` together with groups or folds; folds that leave some
+            empty.
+        DataError: too few rows or groups to hold any out; a fold of a source whose files fix a test part.
     """
     stratified = stratify if stratify is not None else source.train.targets is not None and task_of(source.train)[0] == "classify"
     train, held_test = source.train, source.test
-    if held_test is None and test != 0:
+    if fold is not None:
+        train, held_test = _hold_fold(source, fold, seed, stratified, shuffle)
+    elif held_test is None and test != 0:
         train, held_test = _hold_out(train, test, seed, stratified, shuffle, "test")
     held_valid = source.valid
     if held_valid is None and valid != 0:
         train, held_valid = _hold_out(train, valid, seed + 1, stratified, shuffle, "valid")
     return Parts(train, held_valid, held_test)
+
+
+def _hold_fold(source: Source, fold: Fold, seed: int, stratify: bool, shuffle: bool) -> tuple[Examples, Examples]:
+    examples = source.train
+    if source.test is not None:
+        raise DataError(source.name, tr("its files fix a test part, so that no fold can be one"), tr("leave the folds out"))
+    if not shuffle:
+        raise UsageError("shuffle", tr("folds are drawn in a random order"), tr("leave the folds or shuffle=False out"))
+    if examples.groups is not None:
+        halves = group_folds(examples.groups, fold.of, seed)[fold.number]
+    else:
+        targets = examples.targets if examples.targets is not None else list(range(len(examples)))
+        halves = folds(targets, fold.of, seed, stratify and examples.targets is not None)[fold.number]
+    return examples.subset(halves.kept), examples.subset(halves.held)
 
 
 def _hold_out(examples: Examples, fraction: float, seed: int, stratify: bool, shuffle: bool, part: str) -> tuple[Examples, Examples]:

@@ -185,6 +185,7 @@ def model(run: Run) -> Markup:
         tr("receptive field"): None if "past" not in record else _reach(past, lookahead),
         tr("lookahead"): None if "lookahead" not in record else _frames(lookahead),
         tr("frames out per frame in"): str(record["ratio"]) if record.get("ratio") else None,
+        tr("multiply-adds of a row"): _work(record["multiply_adds"], record["frames"]) if "multiply_adds" in record else None,
         tr("latency"): numerals.seconds(record["latency_ms"] / 1000) if record.get("latency_ms") is not None else None,
         tr("streams"): record.get("streams"),
     }
@@ -337,8 +338,14 @@ def _class_rows(parts: Mapping[str, Mapping[str, Any]]) -> Markup:
 def _layers(layers: Sequence[Mapping[str, Any]]) -> Markup:
     if not layers:
         return Markup()
-    numbers = [name for name in ("parameters", "past", "lookahead", "latency_ms") if any(name in layer for layer in layers)]
-    heads = {"parameters": tr("parameters"), "past": tr("past"), "lookahead": tr("lookahead"), "latency_ms": tr("latency, ms")}
+    heads = {
+        "parameters": tr("parameters"),
+        "multiply_adds": tr("multiply-adds"),
+        "past": tr("past"),
+        "lookahead": tr("lookahead"),
+        "latency_ms": tr("latency, ms"),
+    }
+    numbers = [name for name in heads if any(name in layer for layer in layers)]
     columns = [Column(tr("layer")), Column(tr("place")), Column(tr("output")), *(Column(heads[name], True) for name in numbers)]
     rows = []
     for layer in layers:
@@ -353,6 +360,10 @@ def _reach_cell(name: str, layer: Mapping[str, Any]) -> str:
     if name == "latency_ms" and layer[name] is not None:
         return f"{layer[name]:,.3f}"
     return tr("unbounded") if layer[name] is None and name in ("past", "lookahead") else numerals.cell(layer[name])
+
+
+def _work(terms: int, frames: int) -> str:
+    return tr("{count:,} at {frames}", count=terms, frames=numerals.frames(frames))
 
 
 def _reach(past: int | None, lookahead: int | None) -> str:

@@ -269,6 +269,7 @@ def _facts(study: Study) -> Markup:
         budget = tr("none: each model at its own size")
     facts = {
         tr("seeds"): str(study.seeds),
+        tr("folds"): None if study.folds is None else str(study.folds),
         tr("budget"): budget,
         tr("learning rates tried"): None if study.trials is None else str(study.trials),
     }

@@ -45,7 +45,7 @@ class Skipped(NamedTuple):
 
 
 class Result(NamedTuple):
-    """One training: its value on the test part, and the recall of each class where there are classes."""
+    """One training: its value on the test part (of folds, on its own), and the recall of each class where there are classes."""
 
     set: str
     arm: str
@@ -56,6 +56,7 @@ class Result(NamedTuple):
     parameters: int
     options: Mapping[str, Any]
     per_class: Mapping[str, float]
+    fold: int | None = None
 
 
 class Cost(NamedTuple):
@@ -101,6 +102,7 @@ class Study:
     statistics: Json | None
     aside: frozenset[tuple[str, str]]
     claims: Json | None
+    folds: int | None = None
 
     def leading(self) -> Study:
         """What is on the leaderboard: without arms, results and gradients that are there for a claim alone."""
@@ -111,7 +113,8 @@ class Study:
 
     def run(self, result: Result) -> Path:
         """The folder of a training."""
-        return self.folder / "runs" / result.set / result.arm / f"seed-{result.seed}"
+        place = self.folder / "runs" / result.set / result.arm
+        return (place if result.fold is None else place / f"fold-{result.fold}") / f"seed-{result.seed}"
 
     def epochs(self, result: Result) -> tuple[Epoch, ...]:
         """The learning curve of a training; empty where its history was not kept."""
@@ -171,6 +174,7 @@ def read_study(folder: str | Path) -> Study:
         statistics=json_object(place / "statistics.json"),
         aside=frozenset((_text(r, "set", at), _text(r, "arm", at)) for at, r in _objects(asked, "pairs", where) if r.get("aside")),
         claims=json_object(place / "claims.json"),
+        folds=_whole(dict(asked.get("options") or {}), "folds", where),
     )
 
 
@@ -188,6 +192,7 @@ def _result(record: Json, where: str) -> Result:
         parameters=_needed(_whole(record, "parameters", where), "parameters", where),
         options=dict(record.get("options") or {}),
         per_class={str(label): float(recall) for label, recall in (record.get("per_class") or {}).items()},
+        fold=_whole(record, "fold", where),
     )
 
 

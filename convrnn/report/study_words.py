@@ -121,10 +121,10 @@ def _holds(family: Json) -> Sequence[str]:
             )
         ]
     if family["seeds"] < 2:
-        return [tr("There is one training of each model: what another one would give cannot be told. Give --seeds 5 or more.")]
+        return [tr("There is one seed of each model: what another one would give cannot be told. Give --seeds 5 or more.")]
     said = [
         tr(
-            "Tested over {seeds} trainings of each model and the rows of the test part ({metric}, {pairs} pairs, Holm's correction).",
+            "Tested over {seeds} seeds of each model and the test rows ({metric}, {pairs} pairs, Holm's correction).",
             seeds=family["seeds"],
             metric=metric,
             pairs=pairs,

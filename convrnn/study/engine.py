@@ -169,7 +169,8 @@ def _end(study: Path, plan: Plan, job: Job, message: Message, told: Told) -> str
 
 def _label(plan: Plan, job: Job) -> str:
     pair = plan.pairs[job.place]
-    return f"{pair.set}, {pair.arm}, {job.kind} {job.number}"
+    fold = "" if pair.fold is None else f", fold {pair.fold}"
+    return f"{pair.set}, {pair.arm}{fold}, {job.kind} {job.number}"
 
 
 def _measure(crew: Crew, study: Path, plan: Plan, told: Told) -> list[Lost]:
@@ -191,6 +192,8 @@ def _measure(crew: Crew, study: Path, plan: Plan, told: Told) -> list[Lost]:
 
 
 def _unmeasured(study: Path, plan: Plan, pair: Pair) -> bool:
-    """Whether its costs can be measured, and have not been."""
+    """Whether its costs can be measured, and have not been; of folds the first alone tells them."""
+    if pair.fold:
+        return False
     place = home(study, pair)
     return all(settled(place / f"seed-{seed}") for seed in range(plan.seeds)) and not (place / "costs.json").is_file()

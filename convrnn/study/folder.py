@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,8 @@ def chosen_rate(study: Path, pair: Pair) -> float | None:
 
 
 def failures(study: Path, plan: Plan) -> list[Skipped]:
-    """Pairs of which a seed, or every trial, cannot be trained, and why: they are not in the tables, where every pair has every seed."""
-    found: list[Skipped] = []
+    """Arms of which on a set a seed, or every trial, cannot be trained, and why: they are not in the tables, which have every seed."""
+    found: dict[tuple[str, str], Skipped] = {}
     for pair in plan.pairs:
         place = home(study, pair)
         why = {number: why_failed(place / f"seed-{number}") for number in range(plan.seeds)}
@@ -114,8 +115,9 @@ def failures(study: Path, plan: Plan) -> list[Skipped]:
         if not said and plan.trials > 1 and (place / "rates.json").is_file() and chosen_rate(study, pair) is None:
             said = [f"trial 0: {why_failed(place / 'trial-0')}"]
         if said:
-            found.append(Skipped(pair.set, pair.arm, said[0]))
-    return found
+            fold = "" if pair.fold is None else f"fold {pair.fold}, "
+            found.setdefault((pair.set, pair.arm), Skipped(pair.set, pair.arm, f"{fold}{said[0]}"))
+    return list(found.values())
 
 
 def write_tables(study: Path, plan: Plan) -> None:
@@ -124,8 +126,9 @@ def write_tables(study: Path, plan: Plan) -> None:
     gone = {(each.set, each.arm) for each in failed}
     pairs = [pair for pair in plan.pairs if (pair.set, pair.arm) not in gone]
     _write_lines(study / "results.jsonl", (_result(study, plan, pair, seed) for pair in pairs for seed in range(plan.seeds)))
-    _write_lines(study / "costs.jsonl", (_costs(study, plan, pair) for pair in pairs))
-    _write_lines(study / "gradients.jsonl", (line for pair in pairs for line in _gradients(study, pair)))
+    arms = [list(own) for _, own in groupby(pairs, lambda pair: (pair.set, pair.arm))]
+    _write_lines(study / "costs.jsonl", (_costs(study, plan, own) for own in arms))
+    _write_lines(study / "gradients.jsonl", (line for own in arms for line in _gradients(study, own[0])))
     listed = [*(each for each in plan.skipped if each not in failed), *failed]
     write_plan(study, replace(plan, skipped=listed))
 
@@ -149,6 +152,7 @@ def _result(study: Path, plan: Plan, pair: Pair, seed: int) -> Record:
         "arm": pair.arm,
         "model": model if isinstance(model, str) else "spec",
         "seed": seed,
+        **({} if pair.fold is None else {"fold": pair.fold}),
         "metric": about.metric,
         "better": about.better,
         "value": metrics["test"][about.metric],
@@ -167,15 +171,14 @@ def _recalls(run: Path) -> dict[str, float]:
     return {name: right[name] / counts[name] for name in in_order(counts)}
 
 
-def _costs(study: Path, plan: Plan, pair: Pair) -> Record:
-    """A line of `costs.jsonl`: what was measured, and what the trainings took."""
-    place = home(study, pair)
-    runs = [place / f"seed-{seed}" for seed in range(plan.seeds)]
+def _costs(study: Path, plan: Plan, pairs: Sequence[Pair]) -> Record:
+    """A line of `costs.jsonl`, of an arm on a set with all its folds: what was measured, and what the trainings took."""
+    runs = [home(study, pair) / f"seed-{seed}" for pair in pairs for seed in range(plan.seeds)]
     peaks = [json.loads((run / "process.json").read_text(encoding="utf-8"))["memory_mb"] for run in runs]
-    measured = json.loads((place / "costs.json").read_text(encoding="utf-8"))
+    measured = json.loads((home(study, pairs[0]) / "costs.json").read_text(encoding="utf-8"))
     return {
-        "set": pair.set,
-        "arm": pair.arm,
+        "set": pairs[0].set,
+        "arm": pairs[0].arm,
         **measured,
         "train_seconds": [metrics_of(run)["seconds"]["train"] for run in runs],
         "memory_mb": None if None in peaks else max(peaks),

@@ -94,6 +94,7 @@ class Pair:
         parameters: of the whole net.
         rate: the learning rate that the model recommends here.
         aside: whether it is there for a claim alone: it is not on the leaderboard.
+        fold: which part of the set is the test part; None: the set has but one. A pair of folds is that many pairs.
     """
 
     set: str
@@ -102,6 +103,7 @@ class Pair:
     parameters: int
     rate: float
     aside: bool = False
+    fold: int | None = None
 
 
 class Skipped(NamedTuple):
@@ -187,7 +189,8 @@ class Plan:
 
     def options_of(self, pair: Pair) -> dict[str, Any]:
         """Everything that is set for a pair, its seed and a tuned rate apart."""
-        return {**self.options, **self.set_of(pair).options, **self.arm_of(pair).options, **pair.solved}
+        fold = {} if pair.fold is None else {"fold": pair.fold}
+        return {**self.options, **self.set_of(pair).options, **self.arm_of(pair).options, **pair.solved, **fold}
 
     @property
     def jobs(self) -> int:
@@ -216,7 +219,8 @@ class Job(NamedTuple):
 
 def home(study: Path, pair: Pair) -> Path:
     """The folder of a pair."""
-    return study / "runs" / pair.set / pair.arm
+    place = study / "runs" / pair.set / pair.arm
+    return place if pair.fold is None else place / f"fold-{pair.fold}"
 
 
 def as_name(text: str) -> str:

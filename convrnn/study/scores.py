@@ -2,6 +2,7 @@
 
 Where the mean of the scores of single rows is the value on record (accuracy, mean absolute or squared error, R squared), rows can be
 a sample; where it is not, or single answers were not kept, a seed has its value alone: `[K, 1]`. More is better: errors are negative.
+Of folds, each a test part once, a seed has the rows of all of them behind each other, or the mean of their values.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def _field(study: Study, metric: str, higher: bool) -> Field:
             by_rows.add(name)
         for arm, found in own.items():
             single = rows[arm]
-            each = single if known and single is not None else np.array([[result.value] for result in found])
+            each = single if known and single is not None else _values(found)
             scores[name, arm] = each if higher else -each
     _same_rows(scores)
     return Field(metric, higher, sets, arms, scores, frozenset(by_rows))
@@ -80,13 +81,31 @@ def _field(study: Study, metric: str, higher: bool) -> Field:
 def _rows(study: Study, results: Sequence[Result]) -> Floats | None:
     """The scores of single rows, or None where they are not on record or do not make up the value."""
     found = []
-    for each in results:
-        answers = study.answers(each)
-        single = row_scores(each.metric, answers) if answers else None
-        if single is None or abs(single.mean() - each.value) > AGREES * (1 + abs(each.value)):
+    for own in by_seed(results):
+        folds = [_row_scores(study, each) for each in own]
+        known = [each for each in folds if each is not None]
+        if len(known) < len(folds):
             return None
-        found.append(single)
+        found.append(np.concatenate(known))
     return np.stack(found) if len({len(each) for each in found}) == 1 else None
+
+
+def _values(results: Sequence[Result]) -> Floats:
+    """Where rows are not known: the value of each seed, of folds their mean, `[K, 1]`."""
+    return np.array([[np.mean([each.value for each in own])] for own in by_seed(results)], np.float64)
+
+
+def by_seed(results: Sequence[Result]) -> list[list[Result]]:
+    """The results of one arm on one set, those of a seed together, its folds in order."""
+    seeds = dict.fromkeys(each.seed for each in results)
+    return [sorted((each for each in results if each.seed == seed), key=lambda each: each.fold or 0) for seed in seeds]
+
+
+def _row_scores(study: Study, result: Result) -> Floats | None:
+    """The scores of the rows of one test part, or None, likewise."""
+    answers = study.answers(result)
+    single = row_scores(result.metric, answers) if answers else None
+    return None if single is None or abs(single.mean() - result.value) > AGREES * (1 + abs(result.value)) else single
 
 
 def row_scores(metric: str, answers: Sequence[Answer]) -> Floats | None:
@@ -108,7 +127,7 @@ def row_scores(metric: str, answers: Sequence[Answer]) -> Floats | None:
 
 
 def _same_seeds(name: str, cells: dict[str, list[Result]]) -> None:
-    seeds = {arm: tuple(each.seed for each in found) for arm, found in cells.items()}
+    seeds = {arm: tuple(each.seed if each.fold is None else (each.seed, each.fold) for each in found) for arm, found in cells.items()}
     first = next(iter(seeds))
     for arm, own in seeds.items():
         if own != seeds[first]:

@@ -48,3 +48,20 @@ def test_every_model_with_a_width_meets_a_budget(name: str) -> None:
         return
     assert abs(parameters - budget) <= WITHIN * budget
     assert prepare(source, Request(name, options=solved), _silent).model.parameters == parameters
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"folds": 3}, "split.fold: is missing: which of how many folds is the test part takes both; for example --set folds=10"),
+        ({"fold": 0}, "split.folds: is missing"),
+        ({"folds": "3", "fold": 0}, "split.folds: expected a number, got '3'"),
+        ({"folds": 3, "fold": 3}, "split.fold: expected 0..2, got 3; count from 0"),
+        ({"folds": 3, "fold": 0, "test": 0.3}, "folds: each fold is the test part in its turn, and another is given too"),
+    ],
+)
+def test_a_training_on_a_fold_that_is_none(given: dict[str, object], said: str) -> None:
+    rows = list(np.random.default_rng(0).normal(size=(12, 5, 1)))
+    with pytest.raises(cr.InputError) as error:
+        cr.train(rows, ["x", "y"] * 6, model="gru", epochs=1, **given)  # pyright: ignore[reportArgumentType]  (as someone may)
+    assert str(error.value).startswith(said)

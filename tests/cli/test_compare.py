@@ -173,6 +173,37 @@ def test_killed_five_times(seed: int, done: Done, forks: Any, tmp_path: Path) ->
     assert_same_tables(done, study)
 
 
+def test_a_set_whose_files_fix_a_test_part_has_no_folds(convrnn: Callable[..., Any], files: Path, tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        (tmp_path / f"waves_{part}.csv").write_bytes((files / "good.csv").read_bytes())
+    said = convrnn("compare", tmp_path / "waves_train.csv", "--models", "gru", "--folds", 3, "--out", tmp_path / "study")
+    assert said.code == 2 and said.err.count("\n") == 1 and not (tmp_path / "study").exists()
+    assert said.err.startswith("convrnn: waves") and said.err.endswith(
+        ": its files fix a test part, so that no fold can be one; leave the folds out\n"
+    )
+
+
+def test_folds_cut_off_and_gone_on_with(forks: Any, files: Path, tmp_path: Path) -> None:
+    """Every row of the set is a test row once, for each seed; killed in the midst and gone on with, the tables are the same bytes."""
+    typed = ("compare", files / "good.csv", "--models", "gru:width=4", "--folds", 3, "--seeds", 2, "--epochs", 1, "--quiet")
+    whole = Done(typed, tmp_path / "whole")
+    forks.start(*typed, "--out", whole.study, "--workers", 2)
+    assert forks.wait().code == 0
+    found = lines(whole.study / "results.jsonl")
+    assert [(each["fold"], each["seed"]) for each in found] == [(fold, seed) for fold in range(3) for seed in (0, 1)]
+    for seed in (0, 1):
+        named = [line["name"] for path in whole.study.glob(f"runs/*/*/*/seed-{seed}/predictions.jsonl") for line in lines(path)]
+        assert len(named) == len(set(named)) == 40
+    statistics = json.loads((whole.study / "statistics.json").read_text())
+    assert statistics["families"][0]["test_rows"] == {"good": 40}
+    study = tmp_path / "study"
+    killed = cut(forks, whole, study, lambda: len(list(study.glob("runs/*/*/*/*/metrics.json"))) >= 2, signal.SIGKILL)
+    assert killed.code == -signal.SIGKILL
+    forks.start("compare", "--resume", study, "--quiet", "--workers", 2)
+    assert forks.wait().code == 0
+    assert_same_tables(whole, study)
+
+
 def test_a_study_that_is_done_is_printed(done: Done, convrnn: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     before = {name: (done.study / name).read_bytes() for name in TABLES}
@@ -216,6 +247,13 @@ def test_one_process_at_a_time(done: Done, convrnn: Callable[..., Any], monkeypa
         (("good.csv", "--models", "gru:width=3", "--budget", "999"), "the budget decides the width"),
         (("good.csv", "--models", "gru", "--budget", "1"), "cannot have 1 parameters within 5 %: the nearest is"),
         (("good.csv", "--models", "gru:split_seed=3"), "every arm has the same rows"),
+        (("good.csv", "--models", "gru", "--folds", "1"), "--folds: expected at least 2, got 1"),
+        (("good.csv", "--models", "gru", "--folds", "21"), "21 folds, but target 'a' has 20 rows; choose at most 20"),
+        (("good.csv", "--models", "gru", "--folds", "2", "--test", "0.3"), "folds: each fold is the test part in its turn, and another"),
+        (("good.csv", "--models", "gru", "--folds", "2", "--set", "test_fraction=0.3"), "folds: each fold is the test part in its turn"),
+        (("good.csv", "--models", "gru", "--folds", "2", "--set", "folds=3"), "folds is given twice"),
+        (("good.csv", "--models", "gru", "--set", "fold=0"), "--set: every fold is the test part in its turn, got fold; leave it out"),
+        (("good.csv", "--models", "gru:folds=3"), "gru folds=3: every fold is the test part in its turn, got folds; leave it out"),
         (("good.csv", "--models", "gru", "--test", "0"), "has no test part"),
         (("good.csv", "--models", "gru", "--valid", "0", "--trials", "2"), "has no validation part"),
         (("--resume", "nowhere"), "expected the folder of a study"),

@@ -19,7 +19,7 @@ import pytest
 
 from convrnn.core.columns import width
 
-VERBS = ("train", "evaluate", "predict", "inspect", "report", "export", "models", "datasets", "bench")
+VERBS = ("train", "compare", "evaluate", "predict", "inspect", "report", "export", "models", "datasets", "bench")
 HAN = re.compile("[\u4e00-\u9fff]")
 GRU = ("--model", "gru", "--set", "width=4", "--epochs", "1")
 

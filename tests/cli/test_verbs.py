@@ -128,6 +128,30 @@ def test_inspect_a_spec(shape: str, parameters: int, convrnn: Callable[..., Any]
     assert found["model"]["parameters"] == parameters
 
 
+def test_inspect_counts_multiply_adds(convrnn: Callable[..., Any], tmp_path: Path) -> None:
+    """Of a convolution kernel x in x out a frame, of an LSTM four gates over input and state; no pooling. By layer and in sum."""
+    (tmp_path / "net.yaml").write_text("- conv: 7\n  kernel: 5\n- pool: 2\n- lstm: 6\n")
+    terms = [20 * 5 * 3 * 7, 0, 10 * 4 * 6 * (7 + 6)]
+    typed = ("inspect", tmp_path / "net.yaml", "--shape", 3, "--frames", 20)
+    found = one_object(convrnn(*typed, "--json"))["model"]
+    assert [layer["multiply_adds"] for layer in found["layers"]] == terms
+    assert (found["multiply_adds"], found["frames"]) == (sum(terms), 20)
+    lines = convrnn(*typed).out.splitlines()
+    assert lines[1].startswith("a row of 20 frame(s): 5,220 multiply-adds, ")
+    assert lines[3].split()[3] == "mult-adds" and [line.split()[5] for line in lines[4:7]] == ["2,100", "0", "3,120"]
+    assert convrnn(*typed, "--lang", "zh").out.splitlines()[1].startswith("20 帧的一行：5,220 次乘加，")
+
+
+def test_the_work_of_a_run_is_that_of_a_row_of_the_median_length(convrnn: Callable[..., Any], files: Path, runs: dict[str, Path]) -> None:
+    summary = json.loads((runs["series"] / "summary.json").read_text())
+    found = one_object(convrnn("inspect", runs["series"], "--json"))["model"]
+    assert found["frames"] == summary["data"]["parts"]["train"]["length"]["median"] == summary["model"]["frames"]
+    assert found["multiply_adds"] == summary["model"]["multiply_adds"] == sum(layer["multiply_adds"] for layer in found["layers"]) > 0
+    page = (runs["series"] / "report.html").read_text(encoding="utf-8")
+    assert f"{found['multiply_adds']:,} at {found['frames']} frames" in page
+    assert all(f"{layer['multiply_adds']:,}</td>" in page for layer in found["layers"])
+
+
 @pytest.mark.parametrize(
     "name, kind, rows",
     [("good.csv", "series", 40), ("ragged.jsonl", "series", 48), ("texts.tsv", "text", 60), ("pictures.npz", "image", 64)],

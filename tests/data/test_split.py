@@ -11,7 +11,7 @@ import pytest
 
 from convrnn.core.errors import DataError, UsageError
 from convrnn.data.examples import Examples, Source, Target
-from convrnn.data.split import Halves, by_fraction, by_group, folds, last_fraction, parts, shuffled
+from convrnn.data.split import Fold, Halves, by_fraction, by_group, folds, group_folds, last_fraction, parts, shuffled
 
 
 def made(targets: Sequence[Target] | None, rows: int = 0, groups: list[str] | None = None) -> Examples:
@@ -104,6 +104,21 @@ def test_folds_that_cannot_be(k: int, message: str) -> None:
         folds(["a"] * 20 + ["b"] * 10, k, 0)
 
 
+def test_folds_of_groups_keep_them_whole_and_are_about_as_large() -> None:
+    groups = [name for name, rows in {"a": 9, "b": 1, "c": 4, "d": 4, "e": 2, "f": 1}.items() for _ in range(rows)]
+    held = [halves.held.tolist() for halves in group_folds(groups, 3, 0)]
+    assert sorted(row for each in held for row in each) == list(range(21)) and sorted(map(len, held)) == [6, 6, 9]
+    assert sum(len({groups[row] for row in each}) for each in held) == 6, "no group is in two folds"
+    alike = [[halves.held.tolist() for halves in group_folds(list("abcdef"), 3, seed)] for seed in range(9)]
+    assert len({repr(each) for each in alike}) > 1 and alike[0] == [halves.held.tolist() for halves in group_folds(list("abcdef"), 3, 0)]
+
+
+@pytest.mark.parametrize(("k", "message"), [(1, "at least 2"), (4, "4 folds of 3 groups leave some empty; choose at most 3")])
+def test_folds_of_groups_that_cannot_be(k: int, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        group_folds(list("aabbc"), k, 0)
+
+
 def test_folds_without_strata() -> None:
     assert [len(halves.held) for halves in folds(list(range(10)), 10, 0, stratify=False)] == [1] * 10
 
@@ -163,3 +178,22 @@ def test_a_split_does_not_sort_by_the_words_that_a_user_drew_the_data_from() -> 
     drawn = np.random.default_rng(0).random(500)
     held = by_fraction(list(range(500)), 0.2, seed=0, stratify=False).held
     assert 0.4 < drawn[held].mean() < 0.6
+
+
+@pytest.mark.parametrize("groups", [None, [f"g{row // 4}" for row in range(40)]])
+def test_folds_as_test_parts_hold_every_row_once_and_leave_rows_to_watch(groups: list[str] | None) -> None:
+    source = Source("s", made(["a", "b"] * 20, groups=groups))
+    found = [parts(source, fold=Fold(number, 5)) for number in range(5)]
+    assert sorted(name for each in found for name in (each.test or made([])).names) == sorted(source.train.names)
+    for train, valid, test in found:
+        assert valid is not None and test is not None and len(train) + len(valid) + len(test) == 40
+        assert Counter(test.targets) == {"a": 4, "b": 4} and not {*train.names, *valid.names} & {*test.names}
+        if groups is not None:
+            assert not {*(train.groups or ()), *(valid.groups or ())} & {*(test.groups or ())}
+
+
+def test_folds_that_are_no_test_part() -> None:
+    with pytest.raises(DataError, match="s: its files fix a test part, so that no fold can be one; leave the folds out"):
+        parts(Source("s", made(["a", "b"] * 20), test=made(["a"])), fold=Fold(0, 5))
+    with pytest.raises(UsageError, match="folds are drawn in a random order"):
+        parts(Source("s", made(["a", "b"] * 20)), fold=Fold(0, 5), shuffle=False)

@@ -92,19 +92,38 @@ def summary(name: str, kind: str, task: str, labels: list[str], **data: Any) -> 
             "layer": "conv(32, kernel=5)",
             "out": "[B, T, 32]",
             "parameters": 1312,
+            "multiply_adds": 19200,
             "past": 2,
             "lookahead": 2,
             "latency_ms": 0.11,
         },
-        {"path": "1.pool", "layer": "pool(2)", "out": "[B, T/2, 32]", "parameters": 0, "past": 0, "lookahead": 1, "latency_ms": 0.01},
-        {"path": "2.gru", "layer": "gru(64)", "out": "[B, T/2, 64]", "parameters": 18816, "past": None, "lookahead": 0, "latency_ms": 0.18},
+        {
+            "path": "1.pool",
+            "layer": "pool(2)",
+            "out": "[B, T/2, 32]",
+            "parameters": 0,
+            "multiply_adds": 0,
+            "past": 0,
+            "lookahead": 1,
+            "latency_ms": 0.01,
+        },
+        {
+            "path": "2.gru",
+            "layer": "gru(64)",
+            "out": "[B, T/2, 64]",
+            "parameters": 18816,
+            "multiply_adds": 147456,
+            "past": None,
+            "lookahead": 0,
+            "latency_ms": 0.18,
+        },
         {"path": "3.linear", "layer": f"linear({len(labels) or 1})", "out": "[B, 1]", "parameters": 650, "past": None, "lookahead": None},
     ]
     spec = "- {conv: 32, kernel: 5}\n- {pool: 2}\n- {gru: 64}\n- {global: last}\n- {linear: 10}\n"
     model = {"name": "crnn", "spec_yaml": spec, "parameters": 20778, "ratio": "1/2", "past": None, "lookahead": 3, "streams": True}
     return {
         "data": {"name": name, "kind": kind, "task": task, "parts": parts, "channels": [], "notes": [], "missing": 0, **data},
-        "model": {**model, "latency_ms": 0.31, "layers": layers},
+        "model": {**model, "frames": 15, "multiply_adds": 167296, "latency_ms": 0.31, "layers": layers},
         "task": {"task": task, "labels": labels} if labels else {"task": task, "loss": "mse"},
         "command": f"convrnn train {name} --model crnn --out runs/{name}",
     }

@@ -102,6 +102,8 @@ def test_model_data_and_layers_are_told(rendered: Rendered) -> None:
         "the whole row",
         "3 frames",
         "0.31\u202fms",
+        "167,296 at 15 frames",
+        "147,456",
         "conv(32, kernel=5)",
         "[B, T/2, 32]",
         "unbounded",

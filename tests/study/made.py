@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from convrnn.study import judged, stats
 from convrnn.study.scores import Field
 
 
@@ -45,7 +46,7 @@ def write_lines(path: Path, records: Sequence[Any]) -> None:
 
 
 class Plan(NamedTuple):
-    """What a made study is: gains in logits by model, sets with their numbers of test rows."""
+    """What a made study is: gains in logits by model, sets with their numbers of test rows; models that are there for a claim alone."""
 
     gains: dict[str, float]
     sets: dict[str, int]
@@ -53,6 +54,7 @@ class Plan(NamedTuple):
     metric: str = "accuracy"
     classes: int = 3
     epochs: int = 12
+    aside: tuple[str, ...] = ()
 
 
 RECURRENT = ("rnn", "lstm", "gru", "bilstm", "bigru", "crnn", "lstm-fcn")
@@ -87,6 +89,7 @@ def write_study(folder: Path, plan: Plan, seed: int = 1) -> Path:
         "budget": 20000,
         "trials": 3,
         "skipped": [{"set": next(iter(plan.sets)), "arm": "text-cnn", "why": "text-cnn reads tokens; this set has series"}],
+        "pairs": [{"set": name, "arm": arm, "aside": arm in plan.aside} for name in plan.sets for arm in plan.gains],
     }
     (folder / "study.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
     for file, records in (("results", results), ("costs", costs), ("gradients", gradients)):
@@ -159,3 +162,39 @@ ONE = Plan({"crnn": 0.7, "gru": 0.1, "lstm-fcn": 0.6, "rnn": -1.5}, {"digits": 3
 FEW = Plan({"crnn": 0.7, "lstm": 0.1, "rnn": -1.0}, {"ECG": 100, "语音": 240, "PLAID": 120}, 5)
 ERRORS = Plan({"crnn": 0.7, "gru": 0.1, "rnn": -1.5}, {"syllables": 200}, 5, metric="mae")
 STUDIES = {"many": MANY, "one": ONE, "few": FEW, "errors": ERRORS}
+
+CLAIMED = Plan(
+    {
+        "cnn": 0.0,
+        "crnn": 0.2,
+        "P1 cnn, other seeds": 0.0,
+        "cnn own width": 0.0,
+        "P2 one filter": -3.0,
+        "gru own width": 0.1,
+        "lstm own width": 0.1,
+    },
+    {"digits": 300, "JapaneseVowels": 300},
+    epochs=2,
+    aside=("P1 cnn, other seeds", "cnn own width", "P2 one filter", "gru own width", "lstm own width"),
+)
+"""Of the study `articles` two arms of the main comparison, those of the planted claims (equal but for the one filter) and those of K6."""
+
+
+def write_articles(folder: Path) -> Path:
+    """The folder of a finished study of the articles, its statistics and claims too."""
+    write_study(folder, CLAIMED)
+    stats.write(folder)
+    judged.write(folder)
+    return folder
+
+
+def write_vowels(folder: Path) -> Path:
+    """A folder of sets as `convrnn compare articles --data` takes it, in which JapaneseVowels alone is: 30 + 12 rows of two channels."""
+    place, random = folder / "ucr_uea" / "JapaneseVowels", np.random.default_rng(0)
+    place.mkdir(parents=True)
+    head = ["@problemName JapaneseVowels", "@univariate false", "@dimensions 2", "@classLabel true a b c", "@data"]
+    for part, rows in (("TRAIN", 30), ("TEST", 12)):
+        values = [random.normal(row % 3, 1.0, (2, 8)) for row in range(rows)]
+        lines = [":".join([*(",".join(f"{v:.2f}" for v in channel) for channel in each), "abc"[n % 3]]) for n, each in enumerate(values)]
+        (place / f"JapaneseVowels_{part}.ts").write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
+    return folder

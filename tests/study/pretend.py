@@ -37,7 +37,7 @@ def train(order: dict[str, Any]) -> dict[str, Any]:
 
 def measure(order: dict[str, Any]) -> dict[str, Any]:
     home = Path(order["home"])
-    (home / "gradients.json").write_text(json.dumps([{"when": "begin", "distance": [0], "norm": [1.0]}]))
+    (home / "gradients.json").write_text(json.dumps([{"when": when, "distance": [0], "norm": [1.0]} for when in ("begin", "end")]))
     (home / "costs.json").write_text(
         json.dumps({"parameters": 9, "multiply_adds": 8, "latency_ms": 1.0, "push_ms": None, "disk_bytes": 36})
     )

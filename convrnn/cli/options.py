@@ -1,0 +1,85 @@
+"""What several verbs are asked in the same words, each once: options with their help, and how what was typed is read. Knows no verb."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from convrnn.cli.verb import TYPED
+from convrnn.core.language import tr
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `convrnn train` wrote.")]
+Task = Annotated[str | None, typer.Option(help="classify or regress; inferred from the target if not given.")]
+Input = Annotated[list[str] | None, typer.Option(help="Input column; may be repeated.")]
+Target = Annotated[str | None, typer.Option(help="Target column.")]
+Group = Annotated[str | None, typer.Option(help="Column whose rows stay in one part.")]
+Id = Annotated[str | None, typer.Option(help="Column that says which series a row belongs to.")]
+Time = Annotated[str | None, typer.Option(help="Column that orders the rows of a series.")]
+Encoding = Annotated[str | None, typer.Option(help="Of text files; recognised if not given.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training part.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+def command_line(context: typer.Context) -> str:
+    """What was typed."""
+    return shlex.join(["convrnn", *context.meta[TYPED]])
+
+
+def refuse_others(context: typer.Context, what: str, free: tuple[str, ...]) -> None:
+    """Raises `UsageError` where anything but what is free was typed with --resume: the run, or the study, knows the rest."""
+    from convrnn.core.errors import UsageError
+
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if was_typed(context, name) and name not in (*free, "lang"):
+            shown = parameter.opts[0] if parameter.param_type_name == "option" else name.upper()
+            raise UsageError(
+                "--resume",
+                tr("goes on with what {what} was asked for, got {got} too", what=what, got=shown),
+                tr("leave {shown} out", shown=shown),
+            )
+
+
+def was_typed(context: typer.Context, name: str) -> bool:
+    """Whether a parameter was given on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def chosen_options(flags: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
+    """Flags and `--set` together; a key given both ways is an error."""
+    from convrnn.api.options import parse
+    from convrnn.core.errors import UsageError
+
+    chosen = parse(pairs)
+    for name, value in flags.items():
+        if value is None:
+            continue
+        if name in chosen:
+            raise UsageError("--set", tr("{name} is given twice, by --{name} too", name=name), tr("give it once"))
+        chosen[name] = value
+    return chosen
+
+
+def chosen_task(name: str | None) -> Any:
+    """The task that was asked for; raises `UsageError` for another word."""
+    from convrnn.core.errors import UsageError
+
+    if name not in (None, "classify", "regress"):
+        raise UsageError("--task", tr("expected classify or regress, got {got!r}", got=name))
+    return name
+
+
+def share_or_path(value: str | None) -> float | str | None:
+    """A number is a share of the rows, anything else the path of a file."""
+    if value is None:
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return value
