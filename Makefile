@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Ahead of `pip install`, what is built from these is out of date.
 BUILT_FROM := pyproject.toml constraints.txt CMakeLists.txt $(wildcard convrnn/kernels/csrc/*)
+# Neighbouring tests stay together until a process runs out of them, so that few fixtures are made twice.
+IN_TWO := -n 2 --dist worksteal
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 # The build's own environment is held to the tested versions too: pip reads the first variable up to 25.2, the second from 25.3.
@@ -20,12 +22,12 @@ demo: .venv/.train
 	@echo "The report is at runs/demo/report.html"
 
 test: .venv/.dev
-	CONVRNN_NATIVE=require $(BIN)/python -m pytest -n 2
-	CONVRNN_NATIVE=off $(BIN)/python -m pytest tests/kernels tests/layers -k "native or dropout or test_conv or test_pool or test_norm"
+	CONVRNN_NATIVE=require $(BIN)/python -m pytest $(IN_TWO)
+	CONVRNN_NATIVE=off $(BIN)/python -m pytest $(IN_TWO) tests/kernels tests/layers -k "native or dropout or test_conv or test_pool or test_norm"
 
 test-full: .venv/.dev
-	CONVRNN_NATIVE=require $(BIN)/python -m pytest -n 2 --full
-	CONVRNN_NATIVE=off $(BIN)/python -m pytest --full tests/kernels tests/layers -k "native or dropout or test_conv or test_pool or test_norm"
+	CONVRNN_NATIVE=require $(BIN)/python -m pytest $(IN_TWO) --full
+	CONVRNN_NATIVE=off $(BIN)/python -m pytest $(IN_TWO) --full tests/kernels tests/layers -k "native or dropout or test_conv or test_pool or test_norm"
 
 check: .venv/.dev
 	$(BIN)/ruff check
@@ -35,7 +37,7 @@ check: .venv/.dev
 
 # Ends with a table of the largest differences from torch.nn, Keras and sequence-layers, the last two on JAX.
 oracles: .venv/.peers
-	CONVRNN_NATIVE=require $(BIN)/python -m pytest -n 2 tests/oracles
+	CONVRNN_NATIVE=require $(BIN)/python -m pytest $(IN_TWO) tests/oracles
 
 # The kernels with AddressSanitizer and UBSan, in each instruction set that this processor has; for GCC on Linux. libstdc++ is loaded with
 # them, or the first exception that anything throws would end the process. Left out is what runs no C++, and what starts a process for

@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
-    no_args_is_help=True,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 _VERBS = (train, compare, evaluate, predict, inspect, report, export, models, datasets, bench)
@@ -41,10 +41,14 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version)] = False,
     lang: Lang = None,
 ) -> None:
-    """What holds for every verb."""
+    """What holds for every verb. Without one the help is printed, with the exit code of bad usage."""
+    if context.invoked_subcommand is None:
+        console.aside(context.get_help())
+        raise typer.Exit(2)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,7 +20,6 @@ _SAID: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"No such command (?P<name>'.*')", lambda name: tr("No such command {name}", name=name)),
     (r"Missing argument (?P<name>'.*')", lambda name: tr("Missing argument {name}", name=name)),
     (r"Missing option (?P<name>'.*')", lambda name: tr("Missing option {name}", name=name)),
-    (r"Missing command", lambda: tr("Missing command")),
     (r"Option (?P<name>'.*') requires an argument", lambda name: tr("Option {name} requires an argument", name=name)),
     (r"Option (?P<name>'.*') does not take a value", lambda name: tr("Option {name} does not take a value", name=name)),
     (r"Got unexpected extra argument\(s\) \((?P<names>.*)\)", lambda names: tr("Got unexpected extra argument(s) ({names})", names=names)),

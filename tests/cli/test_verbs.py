@@ -28,6 +28,11 @@ def test_help_fits_80_columns(verb: str, convrnn: Callable[..., Any], monkeypatc
     assert all(each in said.out for each in (VERBS if not verb else ("Usage: convrnn " + verb,)))
 
 
+@pytest.mark.parametrize("typed", [(), ("--lang", "zh")])
+def test_without_a_verb_the_help_is_printed(typed: tuple[str, ...], convrnn: Callable[..., Any]) -> None:
+    assert convrnn(*typed) == (2, "", convrnn(*typed, "--help").out)
+
+
 def test_help_imports_nothing_heavy(root: Path) -> None:
     """Modules are counted rather than seconds: 0.3 s hold as long as these stay out."""
     program = "import sys; from convrnn.cli import main; main(['--help']); print(*sys.modules, file=sys.stderr)"

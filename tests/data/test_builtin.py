@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from convrnn.core.errors import DataError, JobError
 from convrnn.data import builtin
@@ -41,13 +42,20 @@ def test_entries_are_complete() -> None:
         builtin.describe("minst")
 
 
-def test_digits_and_their_test_part_are_fixed_for_ever() -> None:
+def test_digits_and_their_test_part_are_fixed_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read without scikit-learn, whose import takes longer than the reading."""
+    pictures, digits = load_digits(return_X_y=True)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     source = builtin.load("digits")
     assert source.test is not None and (len(source.train), len(source.test)) == (1438, 359)
     pixels = np.stack(source.test.inputs)
     assert pixels.shape == (359, 8, 8, 1) and pixels.dtype == np.float32 and pixels.max() == 1
     named = "\n".join(f"{name} {target}" for name, target in zip(source.test.names, source.test.targets or (), strict=True))
     assert hashlib.sha256(named.encode()).hexdigest() == "366ce5539e2d9f1f237a477957c8294981456feba8322f90be93614df5eb153a"
+    for part in (source.train, source.test):
+        rows = [int(name.removeprefix("digits:")) - 1 for name in part.names]
+        assert np.array_equal(np.stack(part.inputs).reshape(-1, 64) * 16, pictures[rows])
+        assert part.targets == [str(digit) for digit in digits[rows]]
 
 
 def test_mnist_is_downloaded_once_and_checked(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,10 +98,13 @@ def test_mnist_offline(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(cache) in str(caught.value)
 
 
-def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("japanese-vowels", "pip install --no-deps aeon"), ("digits", r"pip install 'convrnn\[train\]'")]
+)
+def test_a_package_that_is_not_there(name: str, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtin, "_package", lambda name: None)
-    with pytest.raises(DataError, match="pip install --no-deps aeon"):
-        builtin.load("japanese-vowels")
+    with pytest.raises(DataError, match=remedy):
+        builtin.load(name)
 
 
 def test_sets_of_a_package_are_read_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

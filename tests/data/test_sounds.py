@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -180,10 +182,8 @@ def test_a_table_among_the_files_that_it_names(put: Put, tmp_path: Path) -> None
 
 
 def test_recordings_in_cells(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
     cells = [{"bytes": file(), "path": "1.wav"}, {"bytes": file(rate=16_000), "path": "2.wav"}]
-    parquet.write_table(pyarrow.table({"audio": cells, "label": ["a", "b"]}), tmp_path / "t.parquet")
+    pq.write_table(pa.table({"audio": cells, "label": ["a", "b"]}), tmp_path / "t.parquet")
     source = read(tmp_path / "t.parquet")
     assert source.train.kind == "audio" and [each.rate for each in source.train.inputs] == [8_000, 16_000]
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import soundfile
 import torch
@@ -77,9 +78,8 @@ def test_int16_of_two_microphones_in_one_stream(run: cr.Run) -> None:
 
 @pytest.mark.full  # some 7 s; the law `onnx` holds the layer in the default run
 def test_an_exported_file_takes_samples(run: cr.Run, tmp_path: Path) -> None:
-    runtime = pytest.importorskip("onnxruntime")
     run.model.export("onnx", tmp_path / "model.onnx")
-    session = runtime.InferenceSession(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     samples = wave("down", 3)
     values, lengths = np.zeros((1, 4_000, 1), np.float32), np.array([len(samples)])
     values[0, : len(samples), 0] = samples

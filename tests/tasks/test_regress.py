@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from sklearn import metrics as sk
 
 from convrnn.core.errors import DataError, SpecError
 from convrnn.tasks import Regress, Task
@@ -76,3 +77,9 @@ def test_metrics_are_in_the_units_of_the_target() -> None:
     assert found["r2"] == pytest.approx(1 - 40 / 500, rel=1e-6)
     assert float(task.score(y, task.encode(right.tolist()))) == pytest.approx(2.0, rel=1e-6)
     assert "r2" not in task.metrics(y[:1], task.encode([0.0]))
+
+
+@pytest.mark.parametrize("met", [True, False])
+def test_r2_of_equal_targets_is_that_of_scikit_learn(met: bool) -> None:
+    y, right = torch.tensor([[0.25], [0.25 if met else 0.5]]), torch.full((2,), 0.25)
+    assert Regress(0.0, 1.0).metrics(y, right)["r2"] == sk.r2_score(right.numpy(), y[:, 0].numpy())

