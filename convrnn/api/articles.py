@@ -1,4 +1,4 @@
-"""`convrnn compare articles`: the study of the five articles planned and begun, with an estimate of its time beforehand.
+"""`convrnn compare articles`: the study of the five articles, planned.
 
 What it consists of is data in `study/articles.py`; a set that is not there is said and left out. Trainings, tables, statistics and report
 are those of any study (`compare.py`).
@@ -9,28 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 from convrnn.api.options import plain
 from convrnn.api.planning import Asked, Refused, left_out, on_set, refuse, said_of
-from convrnn.api.prepare import Prepared, Say, with_head
+from convrnn.api.prepare import Say
 from convrnn.api.rows import Reading, source_of
 from convrnn.core.errors import ConvrnnError, UsageError
 from convrnn.core.language import both, tr
-from convrnn.deploy.describe import multiply_adds
 from convrnn.study.articles import GROUNDS, Ground, entered
 from convrnn.study.plan import VERSION, DataSet, Pair, Plan
-from convrnn.zoo import get
 
 TRIALS = 3
 """Learning rates for each arm on each set."""
-
-SPEED = 1.6e10
-"""Multiply-adds a second of one thread in training, of nets as small as these on a machine of 2020: for the estimate alone."""
-
-STEP = 0.004
-"""Seconds of a step beside its products, likewise."""
 
 
 class Asking(NamedTuple):
@@ -52,22 +43,20 @@ class Asking(NamedTuple):
 
 
 class _Planned(NamedTuple):
-    """A set with its arms, and how long all trainings on it take by the estimate."""
+    """A set with its arms."""
 
     about: DataSet
     pairs: list[Pair]
     refused: list[Refused]
-    seconds: float
 
 
-def plan_articles(asking: Asking, name: str, workers: int, say: Say) -> Plan:
+def plan_articles(asking: Asking, name: str, say: Say) -> Plan:
     """The plan of the study.
 
     Args:
         asking: what of it.
         name: of the folder.
-        workers: trainings at once, for the estimate.
-        say: told of each set, of what is left out, and of the time that it will take.
+        say: told of each set, and of what is left out.
 
     Raises:
         UsageError: a set that the study does not have; none of its sets is there.
@@ -87,12 +76,8 @@ def plan_articles(asking: Asking, name: str, workers: int, say: Say) -> Plan:
     arms = [each.arm for each in entered() if each.arm.name in used]
     skipped = left_out([line for each in found for line in each.refused], say)
     sets = [each.about for each in found]
-    plan = Plan(
-        VERSION, name, asking.command, sets, arms, asking.seeds, None, TRIALS, skipped, {}, plain(asking.options), pairs, judged=True
-    )
-    hours = sum(each.seconds for each in found) / workers / 3_600
-    say(tr("{runs} trainings, about {hours:.1f} h with {workers} at once", runs=plan.jobs, hours=hours, workers=workers))
-    return plan
+    options = plain(asking.options)
+    return Plan(VERSION, name, asking.command, sets, arms, asking.seeds, None, TRIALS, skipped, {}, options, pairs, judged=True)
 
 
 def _planned(asking: Asking, label: str, say: Say) -> _Planned | None:
@@ -109,11 +94,6 @@ def _planned(asking: Asking, label: str, say: Say) -> _Planned | None:
         return None
     options = {**ground.options, **asking.options}
     needed = [each for each in entered() if label in each.sets]
-    work: list[float] = []
-
-    def seen(pair: Pair, prepared: Prepared) -> None:
-        work.append(_seconds(pair, prepared))
-
     about: DataSet | None = None
     pairs: list[Pair] = []
     refused: list[Refused] = []
@@ -122,7 +102,7 @@ def _planned(asking: Asking, label: str, say: Say) -> _Planned | None:
         budget = ground.budget if equal else None
         asked = Asked([data], some, asking.seeds, budget, TRIALS, Reading(), options, asking.command)
         refuse(asked)
-        here = on_set(asked, label, data, source, seen)
+        here = on_set(asked, label, data, source)
         about = about or here.about
         pairs += here.pairs
         refused += here.refused
@@ -136,7 +116,6 @@ def _planned(asking: Asking, label: str, say: Say) -> _Planned | None:
         replace(about, budget=ground.budget, options=own),
         [replace(pair, aside=pair.arm in aside) for pair in pairs],
         refused,
-        sum(work) * (asking.seeds + TRIALS),
     )
 
 
@@ -147,16 +126,3 @@ def _place(ground: Ground, folder: Path | None) -> str | None:
         return ground.data
     place = None if folder is None else folder / name
     return str(place) if place is not None and place.exists() else ground.packaged
-
-
-def _seconds(pair: Pair, prepared: Prepared) -> float:
-    """How long a training of a pair takes, about: products of forward and backward, and the rest of each step."""
-    net = prepared.model.net
-    if pair.solved:
-        body = get(prepared.model.name).spec(prepared.sizes, **{**prepared.choices.model, **pair.solved})
-        _, net = with_head(body, prepared.model.task, prepared.model.modality)
-    rows = len(prepared.encoded["train"].targets)
-    frames = max(1, int(median(prepared.encoded["train"].encoded.lengths.tolist())))
-    settings = prepared.settings
-    products = 3 * rows * multiply_adds(net, frames)
-    return settings.epochs * (products / SPEED + STEP * rows / settings.batch)

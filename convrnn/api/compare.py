@@ -33,6 +33,7 @@ from convrnn.study.plan import Arm, Plan, Skipped
 from convrnn.study.progress import Nobody, Told
 from convrnn.study.workers import Hire
 from convrnn.training.hooks import Interrupted
+from convrnn.training.progress import clock
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +154,7 @@ def compare_articles(
     refuse_existing(study)
     crew = _workers(workers)
     asking = Asking(None if folder is None else Path(folder), sets, seeds, plain(options), command)
-    return _begin(study, plan_articles(asking, study.name, crew, say or _silent), crew, told or Nobody(), say or _silent)
+    return _begin(study, plan_articles(asking, study.name, say or _silent), crew, told or Nobody(), say or _silent)
 
 
 def resume_study(folder: str | Path, *, workers: int | None = None, say: Say | None = None, told: Told | None = None) -> Study:
@@ -174,6 +175,8 @@ def _begin(study: Path, plan: Plan, workers: int, told: Told, say: Say) -> Study
     with _begun(study) as lock:
         refuse_existing(study)  # once more, now that nobody else can begin there
         write_plan(study, plan)
+        time = clock(plan.seconds / min(workers, plan.jobs))
+        say(tr("{runs} trainings, about {time} with {workers} at once", runs=plan.jobs, time=time, workers=workers))
         return _go(study, plan, workers, told, lock, say)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from convrnn.api.estimate import training_seconds
 from convrnn.api.options import SPLIT, parse, plain, refuse_test_of_folds
 from convrnn.api.prepare import Prepared, Request, Say, prepare, with_head
 from convrnn.api.rows import Reading, source_of
@@ -69,10 +70,6 @@ class OnSet(NamedTuple):
     about: DataSet | None
     pairs: list[Pair]
     refused: list[Refused]
-
-
-Seen = Callable[[Pair, Prepared], None]
-"""Who is told of each pair, and of what was prepared for it."""
 
 
 def arms_of(models: Iterable[str | Spec | Arm]) -> list[Arm]:
@@ -169,7 +166,7 @@ def plan_of(asked: Asked, name: str, say: Say) -> Plan:
     pairs: list[Pair] = []
     refused: list[Refused] = []
     for label, data in zip(distinct(as_name(_stem(each)) for each in asked.data), asked.data, strict=True):
-        about, some, others = on_set(asked, label, data, source_of(data, None, asked.reading), _nothing)
+        about, some, others = on_set(asked, label, data, source_of(data, None, asked.reading))
         pairs += some
         refused += others
         if about is not None:
@@ -185,7 +182,7 @@ def plan_of(asked: Asked, name: str, say: Say) -> Plan:
     return Plan(VERSION, name, asked.command, sets, asked.arms, asked.seeds, asked.budget, asked.trials, skipped, reading, options, pairs)
 
 
-def on_set(asked: Asked, label: str, data: str, source: Source, seen: Seen) -> OnSet:
+def on_set(asked: Asked, label: str, data: str, source: Source) -> OnSet:
     """The arms on one set.
 
     Args:
@@ -193,7 +190,6 @@ def on_set(asked: Asked, label: str, data: str, source: Source, seen: Seen) -> O
         label: of the set.
         data: its name or path.
         source: what that holds.
-        seen: told of each pair and of what was prepared for it.
 
     Raises:
         DataError: nothing can be compared on this set.
@@ -207,7 +203,6 @@ def on_set(asked: Asked, label: str, data: str, source: Source, seen: Seen) -> O
             for fold in asked.folds:
                 prepared, pair = _paired(asked, label, source, arm, fold)
                 own.append((pair, _facts(label, data, prepared)))
-                seen(pair, prepared)
         except (ShapeError, SpecError, UsageError) as error:
             refused.append(Refused(label, arm.name, error))
             continue
@@ -276,7 +271,8 @@ def _paired(asked: Asked, label: str, source: Source, arm: Arm, fold: int | None
     solved, parameters = {}, prepared.model.parameters
     if asked.budget is not None:
         solved, parameters = within(prepared, model, asked.budget)
-    return prepared, Pair(label, arm.name, solved, parameters, prepared.settings.rate, fold=fold)
+    seconds = round(training_seconds(prepared, solved), 2)
+    return prepared, Pair(label, arm.name, solved, parameters, prepared.settings.rate, fold=fold, seconds=seconds)
 
 
 def within(prepared: Prepared, model: str | Spec, budget: int) -> tuple[dict[str, int], int]:
@@ -337,7 +333,3 @@ def _stem(data: str) -> str:
 
 def _silent(line: str) -> None:
     """Says nothing."""
-
-
-def _nothing(pair: Pair, prepared: Prepared) -> None:
-    """Takes no notice."""

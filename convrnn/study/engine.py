@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -51,7 +52,7 @@ def run(study: Path, plan: Plan, workers: int, hire: Hire, told: Told) -> None:
 def _train(crew: Crew, study: Path, plan: Plan, told: Told) -> list[Lost]:
     schedule = _Schedule(study, plan)
     lost: list[Lost] = []
-    told.begin(plan.jobs, schedule.done)
+    told.begin(plan.jobs, schedule.done, schedule.work)
     jobs: dict[tuple[int, ...], Job] = {}
 
     def give(some: Iterable[Job]) -> None:
@@ -70,7 +71,7 @@ def _train(crew: Crew, study: Path, plan: Plan, told: Told) -> list[Lost]:
             lost.append(Lost(job.turn, _label(plan, job), why))
         else:
             give(schedule.after(job))
-            told.total(schedule.total)
+            told.total(schedule.total, schedule.work)
     return lost
 
 
@@ -84,6 +85,7 @@ class _Schedule:
         seeds = [self._open(place, "seed") for place in places]
         self.total = plan.jobs
         self.done = plan.jobs - sum(map(len, self._left)) - sum(map(len, seeds))
+        self.work = sum(plan.pairs[job.place].seconds for job in chain(*self._left, *seeds))
 
     def ready(self) -> Iterator[Job]:
         """The jobs that wait for no other, at the beginning."""
@@ -92,6 +94,7 @@ class _Schedule:
 
     def after(self, job: Job) -> Iterator[Job]:
         """The jobs that waited for this one, which has ended."""
+        self.work -= self._plan.pairs[job.place].seconds
         left = self._left[job.place]
         if job in left:
             left.remove(job)
@@ -103,6 +106,7 @@ class _Schedule:
         left = self._open(place, "seed")
         if self._plan.trials > 1 and choose_rate(self._study, self._plan, self._plan.pairs[place]) is None:
             self.total -= len(left)
+            self.work -= len(left) * self._plan.pairs[place].seconds
             return
         yield from left
 
@@ -151,18 +155,18 @@ def _command(data: str, model: Any, reading: Any, options: dict[str, Any]) -> st
 
 def _end(study: Path, plan: Plan, job: Job, message: Message, told: Told) -> str | None:
     """Takes in what became of a job; gives why it has to be done again, None: it has not."""
-    run = run_of(study, plan, job)
+    run, work = run_of(study, plan, job), plan.pairs[job.place].seconds
     match message["ended"]:
         case "done":
             tidy(run)
-            told.ended(job, Ended(_label(plan, job), message["said"], message["seconds"]))
+            told.ended(job, Ended(_label(plan, job), message["said"], message["seconds"], work))
         case "failed":
             run.mkdir(parents=True, exist_ok=True)
             write(run / "failed.json", json.dumps({"why": message["why"]}, ensure_ascii=False) + "\n")
             tidy(run)
-            told.ended(job, Ended(_label(plan, job), tr("cannot be trained: {why}", why=message["why"]), None))
+            told.ended(job, Ended(_label(plan, job), tr("cannot be trained: {why}", why=message["why"]), None, work))
         case _:
-            told.ended(job, Ended(_label(plan, job), tr("is not done: {why}", why=message["why"]), None))
+            told.ended(job, Ended(_label(plan, job), tr("is not done: {why}", why=message["why"]), None, work))
             return message["why"]
     return None
 

@@ -95,6 +95,7 @@ class Pair:
         rate: the learning rate that the model recommends here.
         aside: whether it is there for a claim alone: it is not on the leaderboard.
         fold: which part of the set is the test part; None: the set has but one. A pair of folds is that many pairs.
+        seconds: how long a training takes by the estimate made beforehand; of use as a share of the whole.
     """
 
     set: str
@@ -104,6 +105,7 @@ class Pair:
     rate: float
     aside: bool = False
     fold: int | None = None
+    seconds: float = 1.0
 
 
 class Skipped(NamedTuple):
@@ -195,7 +197,17 @@ class Plan:
     @property
     def jobs(self) -> int:
         """Trainings in all."""
-        return len(self.pairs) * (self.seeds + (self.trials if self.trials > 1 else 0))
+        return len(self.pairs) * self._trainings
+
+    @property
+    def seconds(self) -> float:
+        """How long they take one after another, by the estimate."""
+        return sum(pair.seconds for pair in self.pairs) * self._trainings
+
+    @property
+    def _trainings(self) -> int:
+        """Of a pair."""
+        return self.seeds + (self.trials if self.trials > 1 else 0)
 
 
 class Job(NamedTuple):

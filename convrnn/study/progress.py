@@ -28,21 +28,23 @@ class Ended(NamedTuple):
         label: set, arm and seed.
         said: what came of it.
         seconds: that it took; None: it is not done.
+        work: that it takes by the estimate.
     """
 
     label: str
     said: str
     seconds: float | None
+    work: float
 
 
 class Told(Protocol):
     """Who is told of a study. All calls come from one thread; `close` comes last, whatever happened in between."""
 
-    def begin(self, total: int, done: int) -> None:
-        """Before the first run: how many there are, and are done already."""
+    def begin(self, total: int, done: int, work: float) -> None:
+        """Before the first run: how many there are, and are done already; how long the others take by the estimate, in seconds."""
 
-    def total(self, total: int) -> None:
-        """How many there are after all."""
+    def total(self, total: int, work: float) -> None:
+        """How many there are after all, and how long those take that are not done."""
 
     def started(self, key: Hashable, label: str) -> None:
         """A run goes on in a worker."""
@@ -60,10 +62,10 @@ class Told(Protocol):
 class Nobody:
     """Is told nothing."""
 
-    def begin(self, total: int, done: int) -> None:
+    def begin(self, total: int, done: int, work: float) -> None:
         """See `Told`."""
 
-    def total(self, total: int) -> None:
+    def total(self, total: int, work: float) -> None:
         """See `Told`."""
 
     def started(self, key: Hashable, label: str) -> None:
@@ -80,18 +82,23 @@ class Nobody:
 
 
 class Count:
-    """How many are done, and how long the rest will take if it takes as long as what was done since the beginning."""
+    """How many are done, and how long the rest will take if the estimate is as wrong about it as it was about what is done."""
 
-    def __init__(self, total: int, done: int) -> None:
-        self.total, self.done = total, done
-        self._before, self._began = done, monotonic()
+    def __init__(self, total: int, done: int, work: float) -> None:
+        self.total, self.done, self.work = total, done, work
+        self._made, self._began = 0.0, monotonic()
+
+    def one(self, work: float) -> None:
+        """Another one is done that by the estimate takes so many seconds."""
+        self.done += 1
+        self.work -= work
+        self._made += work
 
     def left(self) -> str:
         """`1:05 left`; empty where nobody can know."""
-        made = self.done - self._before
-        if not made or self.done >= self.total:
+        if not self._made or self.done >= self.total:
             return ""
-        return tr("{time} left", time=clock((self.total - self.done) * (monotonic() - self._began) / made))
+        return tr("{time} left", time=clock(self.work * (monotonic() - self._began) / self._made))
 
 
 class Lines:
@@ -102,14 +109,14 @@ class Lines:
         self._running: dict[Hashable, tuple[str, str]] = {}
         self._last = monotonic()
 
-    def begin(self, total: int, done: int) -> None:
+    def begin(self, total: int, done: int, work: float) -> None:
         """See `Told`."""
-        self._count = Count(total, done)
+        self._count = Count(total, done, work)
         self._print(tr("{total} runs, {done} of them done already", total=total, done=done) if done else tr("{total} runs", total=total))
 
-    def total(self, total: int) -> None:
+    def total(self, total: int, work: float) -> None:
         """See `Told`."""
-        self._count.total = total
+        self._count.total, self._count.work = total, work
 
     def started(self, key: Hashable, label: str) -> None:
         """See `Told`."""
@@ -127,7 +134,7 @@ class Lines:
         del self._running[key]
         if what is None:
             return
-        self._count.done += 1
+        self._count.one(what.work)
         spent = "" if what.seconds is None else f" ({clock(what.seconds)})"
         parts = (f"[{self._count.done}/{self._count.total}] {what.label}: {what.said}{spent}", self._count.left())
         self._print("; ".join(filter(None, parts)))
@@ -148,12 +155,12 @@ class Bar:
         self._progress: Progress | None = None
         self._rows: dict[Hashable, tuple[TaskID, str]] = {}
 
-    def begin(self, total: int, done: int) -> None:
+    def begin(self, total: int, done: int, work: float) -> None:
         """See `Told`."""
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
-        self._count = Count(total, done)
+        self._count = Count(total, done, work)
         console = Console(file=self._stream)
         text = TextColumn("{task.description}", markup=False)
         more = TextColumn("{task.fields[text]}", style="dim", markup=False)
@@ -162,9 +169,9 @@ class Bar:
         self._show()
         self._progress.start()
 
-    def total(self, total: int) -> None:
+    def total(self, total: int, work: float) -> None:
         """See `Told`."""
-        self._count.total = total
+        self._count.total, self._count.work = total, work
         self._show()
 
     def started(self, key: Hashable, label: str) -> None:
@@ -183,7 +190,7 @@ class Bar:
         self._progress.remove_task(self._rows.pop(key)[0])
         if what is None:
             return
-        self._count.done += 1
+        self._count.one(what.work)
         if what.seconds is None:
             self._progress.console.print(f"{what.label}: {what.said}", highlight=False, markup=False)
         self._show()

@@ -107,8 +107,8 @@ def test_a_chinese_page_has_the_code_of_the_english_one(page: Path) -> None:
 
 
 def test_both_readmes_say_the_same() -> None:
-    """The Chinese README has the same headings in number, the same code, tables of the same size and the links of the English one, to pages in
-    Chinese where there are; links within the page aside, whose names are words."""
+    """The Chinese README has as many headings, the same code, tables of the same size and the links of the English one, to pages in Chinese
+    where there are; links within the page aside, whose names are words."""
     english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
 
     def skeleton(text: str) -> dict[str, object]:

@@ -22,14 +22,16 @@ class Noted(Nobody):
 
     def __init__(self) -> None:
         self.totals: list[int] = []
+        self.left: list[float] = []
         self.labels: list[str] = []
         self.done = -1
 
-    def begin(self, total: int, done: int) -> None:
-        self.totals, self.done = [total], done
+    def begin(self, total: int, done: int, work: float) -> None:
+        self.totals, self.left, self.done = [total], [work], done
 
-    def total(self, total: int) -> None:
+    def total(self, total: int, work: float) -> None:
         self.totals.append(total)
+        self.left.append(work)
 
     def ended(self, key: object, what: Ended | None) -> None:
         self.labels += [what.label] if what else []
@@ -44,7 +46,7 @@ def plan_of(options: Mapping[str, Mapping[str, Any]], seeds: int = 2, trials: in
     """One set, an arm for each name."""
     about = DataSet("ecg", "ecg.csv", "series", 9, 2, {"train": 9}, "accuracy", "higher")
     arms = [Arm(name, "gru", given) for name, given in options.items()]
-    pairs = [Pair("ecg", name, {"width": 4}, 9, 1e-3) for name in options]
+    pairs = [Pair("ecg", name, {"width": 4}, 9, 1e-3, seconds=10.0) for name in options]
     return Plan(VERSION, "made", "convrnn compare", [about], arms, seeds, None, trials, [], {"target": "y"}, {"epochs": 1}, pairs)
 
 
@@ -61,7 +63,7 @@ def test_every_job_is_done_once_and_not_again(tmp_path: Path) -> None:
     plan = plan_of({"a": {}, "b": {"slow": 0.05}}, seeds=3)
     told = run(tmp_path, plan)
     assert sorted(told.labels) == [f"ecg, {arm}, seed {seed}" for arm in "ab" for seed in range(3)]
-    assert (told.done, told.totals[-1]) == (0, 6)
+    assert (told.done, told.totals[-1], told.left[0], told.left[-1]) == (0, 6, 60.0, 0.0)
     before = {name: (tmp_path / name).read_bytes() for name in ("results.jsonl", "costs.jsonl", "gradients.jsonl", "study.json")}
     again = run(tmp_path, plan)
     assert (again.done, again.labels) == (6, [])
@@ -102,6 +104,7 @@ def test_an_arm_that_cannot_be_trained_is_left_out_with_its_reason(tmp_path: Pat
     plan = plan_of({"a": {}, "wild": {"fail": True}}, trials=trials)
     told = run(tmp_path, plan)
     assert told.totals[-1] == (4 if trials == 1 else 6), "seeds that no trial allows are not waited for"
+    assert told.left[-1] == 0.0
     assert {each["arm"] for each in read_lines(tmp_path / "results.jsonl")} == {"a"}
     (skipped,) = read_plan(tmp_path).skipped
     assert (skipped.arm, skipped.why) == ("wild", f"{'seed' if trials == 1 else 'trial'} 0: the loss is nan")

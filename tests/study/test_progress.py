@@ -23,26 +23,27 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_lines(now: list[float]) -> None:
+    """What is left is told from the estimates: a run of 10 s took 10, so 60 take 60; one of 20 took 70, so 40 take 4/3 of 80."""
     stream = io.StringIO()
     told = teller(stream=stream)
     assert isinstance(told, Lines)
-    told.begin(5, 1)
+    told.begin(5, 1, 70.0)
     told.started("a", "digits, gru, seed 0")
     told.started("b", "digits, gru, seed 1")
     now[0] += 10
-    told.ended("a", Ended("digits, gru, seed 0", "accuracy 0.9900", 9.6))
+    told.ended("a", Ended("digits, gru, seed 0", "accuracy 0.9900", 9.6, 10.0))
     now[0] += 70
     told.at("b", {"epoch": 3, "epochs": 37})
     told.at("b", {"epoch": 4, "epochs": 37})
-    told.ended("b", Ended("digits, gru, seed 1", "cannot be trained: the loss is nan", None))
+    told.ended("b", Ended("digits, gru, seed 1", "cannot be trained: the loss is nan", None, 20.0))
     told.started("c", "costs")
     told.ended("c", None)
     told.close()
     assert stream.getvalue().splitlines() == [
         "5 runs, 1 of them done already",
-        "[2/5] digits, gru, seed 0: accuracy 0.9900 (0:10); 0:30 left",
+        "[2/5] digits, gru, seed 0: accuracy 0.9900 (0:10); 1:00 left",
         "[2/5] digits, gru, seed 1, epoch 3/37",
-        "[3/5] digits, gru, seed 1: cannot be trained: the loss is nan; 1:20 left",
+        "[3/5] digits, gru, seed 1: cannot be trained: the loss is nan; 1:47 left",
     ]
 
 
@@ -54,14 +55,14 @@ def test_a_bar_fits_into_the_terminal(now: list[float], monkeypatch: pytest.Monk
     told = teller(stream=stream)
     assert isinstance(told, Bar)
     told.close()
-    told.begin(1200, 40)
+    told.begin(1200, 40, 1160.0)
     told.started("a", "a set with a long name, an arm with a long name too dropout=0, seed 0")
     now[0] += 3000
     told.at("a", {"epoch": 100, "epochs": 100})
     told.started("b", "日本語の名前の長いデータセット, 中文的一个模型名称, seed 1")
-    told.ended("a", Ended("digits, gru, seed 0", "accuracy 0.9900", 3000.0))
-    told.ended("b", Ended("digits, gru, seed 1", "cannot be trained: [nan]", None))
-    told.total(1190)
+    told.ended("a", Ended("digits, gru, seed 0", "accuracy 0.9900", 3000.0, 1.0))
+    told.ended("b", Ended("digits, gru, seed 1", "cannot be trained: [nan]", None, 1.0))
+    told.total(1190, 1148.0)
     told.close()
     shown = stream.getvalue()
     assert "42 of 1190 runs" in shown and "cannot be trained: [nan]" in shown and "epoch 100/100" in shown
@@ -73,7 +74,7 @@ def test_a_bar_fits_into_the_terminal(now: list[float], monkeypatch: pytest.Monk
 def test_in_chinese() -> None:
     stream = io.StringIO()
     with speaking("zh"):
-        Lines(stream).begin(5, 1)
+        Lines(stream).begin(5, 1, 40.0)
     assert stream.getvalue() == "共 5 次运行，其中 1 次已完成\n"
 
 
