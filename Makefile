@@ -23,11 +23,11 @@ demo: .venv/.train
 
 test: .venv/.dev
 	CONVRNN_NATIVE=require $(BIN)/python -m pytest $(IN_TWO)
-	CONVRNN_NATIVE=off $(BIN)/python -m pytest $(IN_TWO) tests/kernels tests/layers -k "native or dropout or test_conv or test_pool or test_norm"
+	CONVRNN_NATIVE=off $(BIN)/python -m pytest tests/kernels tests/layers -k "native or dropout or test_conv or test_pool or test_norm"
 
 test-full: .venv/.dev
 	CONVRNN_NATIVE=require $(BIN)/python -m pytest $(IN_TWO) --full
-	CONVRNN_NATIVE=off $(BIN)/python -m pytest $(IN_TWO) --full tests/kernels tests/layers -k "native or dropout or test_conv or test_pool or test_norm"
+	CONVRNN_NATIVE=off $(BIN)/python -m pytest --full tests/kernels tests/layers -k "native or dropout or test_conv or test_pool or test_norm"
 
 check: .venv/.dev
 	$(BIN)/ruff check
