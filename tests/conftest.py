@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
+    # A script's background jobs ignore Ctrl-C, and what they start inherits that: tests of Ctrl-C would wait in vain.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not config.getoption("--full"):
         # What torch keeps of a graph in case it traces the same again costs a third of the tracing; here all are traced once.
         os.environ.setdefault("TORCH_FAKE_TENSOR_DISPATCH_CACHE", "0")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -62,6 +63,8 @@ def main() -> None:
     """Order after order, until there is no parent to answer to."""
     say = _say_on(os.dup(1))
     os.dup2(2, 1)  # what libraries print is no answer
+    # The parent stops it so, even one that runs in a script's background, where this signal is ignored and that is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     orders: SimpleQueue[dict[str, Any]] = SimpleQueue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
