@@ -175,8 +175,8 @@ def _begin(study: Path, plan: Plan, workers: int, told: Told, say: Say) -> Study
     with _begun(study) as lock:
         refuse_existing(study)  # once more, now that nobody else can begin there
         write_plan(study, plan)
-        time = clock(plan.seconds / min(workers, plan.jobs))
-        say(tr("{runs} trainings, about {time} with {workers} at once", runs=plan.jobs, time=time, workers=workers))
+        busy = min(workers, plan.jobs)
+        say(tr("{runs} trainings, about {time} with {workers} at once", runs=plan.jobs, time=clock(plan.seconds / busy), workers=busy))
         return _go(study, plan, workers, told, lock, say)
 
 

@@ -81,15 +81,7 @@ def run(
                 [each for text in models or [] for each in split_models(text)],
                 budget=budget,
                 trials=trials,
-                task=options.chosen_task(task),
-                input=input or [],
-                target=target,
-                group=group,
-                id=id,
-                time=time,
-                encoding=encoding,
-                valid=options.share_or_path(valid),
-                test=options.share_or_path(test),
+                **options.reading(task, input, target, group, id, time, encoding, valid, test),
                 **common,
             )
     if json:

