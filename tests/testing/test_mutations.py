@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from convrnn.kernels import native
-from tests import mutations_native
-from tests.mutations import MUTATIONS, Mutation, mistaken, red_tests
+from tests import mutations, mutations_native
+from tests.mutations import MUTATIONS, Mutation, defined, mistaken, red_tests
 
 by_mutation = pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 in_the_source = pytest.mark.parametrize("mutation", mutations_native.MUTATIONS, ids=lambda mutation: mutation.name)
@@ -21,8 +21,9 @@ def test_mutation(mutation: Mutation) -> None:
 
 @by_mutation
 def test_the_table_is_up_to_date(mutation: Mutation) -> None:
-    """The text that a mutation changes is in the source once."""
+    """The text that a mutation changes is in the source once, and the test that must see it is there."""
     assert mistaken(mutation)
+    assert defined(mutation.red, mutations.TESTS)
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +45,4 @@ def test_mutation_of_the_source(compiled: mutations_native.Compiled, mutation: M
 def test_the_table_of_the_source_is_up_to_date(mutation: Mutation) -> None:
     """Likewise in C++."""
     assert mistaken(mutation)
+    assert defined(mutation.red, mutations_native.TESTS)
