@@ -2,9 +2,9 @@
 
 Flat fresh tensors in and out, never aliased, so that export, `torch.compile` and ONNX see one node whatever runs behind it: the compiled
 recurrences where they serve, cuDNN for CUDA tensors, else the hand-written loops, else the reference; the second and the last are run once
-more to derive them. Forward and backward are two operators joined by `register_autograd`; where nobody sees operators, `direct.py` goes
-past them, and cuDNN is recorded by autograd itself. A second derivative raises, the operators name `use("reference")`, the differentiable
-loop. Under autocast all run in float32: gates saturate in half precision.
+more to derive them, and all of them where only some states are kept (`pieces.py`). Forward and backward are two operators joined by
+`register_autograd`; where nobody sees operators, `direct.py` goes past them, and cuDNN is recorded by autograd itself. A second derivative
+raises, the operators name `use("reference")`, the differentiable loop. Under autocast all run in float32: gates saturate in half precision.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from convrnn.core.errors import UsageError
 from convrnn.core.language import tr
-from convrnn.kernels import compiled, cudnn, direct, loops, native, reference, scanned, session, work
+from convrnn.kernels import compiled, cudnn, direct, loops, native, pieces, reference, scanned, session, work
 from convrnn.kernels.reference import Recurrence
 
 Backend = Literal["fast", "reference", "onnx"]
@@ -61,9 +60,7 @@ def recur(r: Recurrence, every: int | None = None, clean: bool = True) -> tuple[
     Args:
         r: the recurrence.
         clean: whether x is zero beyond `lengths`; else it is made so, unless what runs does not read it there.
-        every: frames between the states that are kept for backward, which runs forward again from each of them: memory for `every` frames
-            and the states, in place of that for all frames, at the price of a second forward pass (Chen et al. 2016, arXiv 1604.06174).
-            None: everything is kept.
+        every: frames between the states that are kept for backward, see `pieces.py`; None: everything is kept.
 
     Returns:
         h of every frame `[B, T, *space, P]`, zero beyond `lengths`, and the state after each row's last frame `[B, *space, K]`.
@@ -72,19 +69,20 @@ def recur(r: Recurrence, every: int | None = None, clean: bool = True) -> tuple[
     if native.unwatched(r.x) and (live := session.current()) is not None and chosen() == "fast" and (done := live.recur(r)) is not None:
         return done
     save = _recorded(r)
-    if chosen() == "fast" and save and every is not None and every < r.x.shape[1]:
-        return _in_pieces(r, every, clean)
-    found = _directly((r,), save)
-    if found is not None:
-        y, final = found
-        return y, final
-    r = r if clean or r.lengths is None else r._replace(x=_masked(r.x, r.lengths))
+    if not save or every is None or every >= r.x.shape[1] or chosen() != "fast":
+        every = None
+        found = _directly((r,), save)
+        if found is not None:
+            y, final = found
+            return y, final
+    if not (clean or r.lengths is None or _called_directly(r)):
+        r = r._replace(x=_masked(r.x, r.lengths))
     match chosen():
         case "reference":
             return reference.recur(r)
         case "onnx" if not has_onnx_operator(r):
             return scanned.recur(r)
-    y, final, _ = _recur(*r, save)
+    y, final, _ = _recur(*r, save) if every is None else _recur(*r, save, every)
     return y, final
 
 
@@ -123,34 +121,21 @@ def _directly(rs: tuple[Recurrence, ...], save: bool) -> tuple[Tensor, ...] | No
     """h, side by side, and the state of each from what is called without an operator; None: that serves not."""
     if chosen() != "fast":
         return None
-    if native.plain(rs[0].x) and all(map(compiled.serves, rs)):
+    if all(map(_called_directly, rs)):
         return direct.recur(rs, save)
     if native.unseen(rs[0].x) and cudnn.serves(rs):
         return cudnn.recur(rs)
     return None
 
 
+def _called_directly(r: Recurrence) -> bool:
+    """Whether the compiled recurrences serve, which read nothing beyond the lengths, and nobody sees operators."""
+    return native.plain(r.x) and compiled.serves(r)
+
+
 def _recorded(r: Recurrence) -> bool:
     """Whether a gradient may be asked for."""
     return torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in r)
-
-
-def _in_pieces(r: Recurrence, every: int, clean: bool) -> tuple[Tensor, Tensor]:
-    """Piece by piece in the order of the recurrence; of each piece only what goes into it is kept."""
-    frames, state = r.x.shape[1], r.state
-    begins = range(0, frames, every)
-    outputs: list[Tensor] = []
-
-    def piece(begin: int, state: Tensor) -> tuple[Tensor, Tensor]:
-        end = min(begin + every, frames)
-        lengths = None if r.lengths is None else (r.lengths - begin).clamp(0, end - begin)
-        zone = r.zone if r.zone is None or r.zone.shape[1] == 1 else r.zone[:, begin:end]
-        return recur(r._replace(x=r.x[:, begin:end], lengths=lengths, zone=zone, state=state), clean=clean)
-
-    for begin in reversed(begins) if r.reverse else begins:
-        y, state = checkpoint(piece, begin, state, use_reentrant=False, preserve_rng_state=False)
-        outputs.append(y)
-    return torch.cat(outputs[::-1] if r.reverse else outputs, 1), state
 
 
 def has_onnx_operator(r: Recurrence) -> bool:
@@ -175,15 +160,12 @@ def _recur(
     zone: Tensor | None,
     reverse: bool,
     save: bool,
+    every: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r = Recurrence(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse)
-    if compiled.serves(r):
-        done = compiled.forward((r,), save)
-        return done.y, done.finals[0], done.saved[0] if save else x.new_empty(0)
-    if _looped(r):
-        return loops.forward(r, save)
-    y, final = _run(r)
-    return y.contiguous(), final.clone(memory_format=torch.contiguous_format), x.new_empty(0)
+    if save and every is not None:
+        return pieces.forward(r, every, lambda piece: _forward(piece, False)[:2])
+    return _forward(r, save)
 
 
 @_recur.register_fake
@@ -202,11 +184,14 @@ def _recur_fake(
     zone: Tensor | None,
     reverse: bool,
     save: bool,
+    every: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r = Recurrence(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse)
     batch, frames = x.shape[0], x.shape[1]
     kept: tuple[int, ...] = (0,)
-    if compiled.serves(r):
+    if save and every is not None:
+        kept = (pieces.count(frames, every), *state.shape)
+    elif compiled.serves(r):
         kept = compiled.saved_shape(r) if save else (0,)
     elif _looped(r):
         kept = loops.saved_shape(r) if save else (0,)
@@ -229,22 +214,19 @@ def _recur_backward(
     drop: Tensor | None,
     zone: Tensor | None,
     reverse: bool,
-    y: Tensor,
+    y: Tensor | None,
     saved: Tensor,
     dy: Tensor,
     dfinal: Tensor,
     wanted: Sequence[bool],
+    every: int | None = None,
 ) -> list[Tensor]:
     r = Recurrence(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse)
     names = _named(wanted)
-    if not set(names) <= set(compiled.GRADIENTS):
-        found = _derived(r, dy, dfinal)  # by the masks, which nothing in the package asks for
-    elif compiled.serves(r):
-        (found,) = compiled.backward((r,), y, (saved,), dy, (dfinal,), (names,))
-    elif _looped(r):
-        found = loops.backward(r, y, saved, dy, dfinal, names)
+    if every is not None:
+        found = pieces.backward(r, every, saved, dy, dfinal, names, _gradients)
     else:
-        found = _derived(r, dy, dfinal)
+        found = _gradients(r, dy, dfinal, names, y, saved)
     return [found[name] for name in names]
 
 
@@ -263,14 +245,41 @@ def _recur_backward_fake(
     drop: Tensor | None,
     zone: Tensor | None,
     reverse: bool,
-    y: Tensor,
+    y: Tensor | None,
     saved: Tensor,
     dy: Tensor,
     dfinal: Tensor,
     wanted: Sequence[bool],
+    every: int | None = None,
 ) -> list[Tensor]:
     r = Recurrence(cell, x, lengths, w_x, w_h, b, state, b_h, peep, proj, drop, zone, reverse)
     return [getattr(r, name).new_empty(getattr(r, name).shape) for name in _named(wanted)]
+
+
+def _forward(r: Recurrence, save: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """As `reference.recur`, fresh and dense, and what backward needs besides y (empty unless `save`, and where a second run derives it)."""
+    if compiled.serves(r):
+        done = compiled.forward((r,), save)
+        return done.y, done.finals[0], done.saved[0] if save else r.x.new_empty(0)
+    if _looped(r):
+        return loops.forward(r, save)
+    y, final = _run(r)
+    return y.contiguous(), final.clone(memory_format=torch.contiguous_format), r.x.new_empty(0)
+
+
+def _gradients(
+    r: Recurrence, dy: Tensor, dfinal: Tensor, names: list[str], y: Tensor | None = None, saved: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Of the inputs named, and perhaps of others; `y` and `saved` as `_forward` left them, None: it is run again."""
+    # By the masks nothing in the package asks for a gradient.
+    if not set(names) <= set(compiled.GRADIENTS) or not (compiled.serves(r) or _looped(r)):
+        return _derived(r, dy, dfinal)
+    if y is None or saved is None:
+        y, _, saved = _forward(r, True)
+    if compiled.serves(r):
+        (found,) = compiled.backward((r,), y, (saved,), dy, (dfinal,), (names,))
+        return found
+    return loops.backward(r, y, saved, dy, dfinal, names)
 
 
 def _looped(r: Recurrence) -> bool:
@@ -309,21 +318,24 @@ def _derived(r: Recurrence, dy: Tensor, dfinal: Tensor) -> dict[str, Tensor]:
 
 
 def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    r = Recurrence(*inputs[:-1])
+    *given, _, every = inputs
+    r = Recurrence._make(given)
     # Else every backward pass would fill zeros for the gradient of `saved`, the largest of the outputs.
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*(each for each in r if isinstance(each, Tensor) or each is None), output[0], output[2])
-    ctx.cell, ctx.reverse = r.cell, r.reverse
+    # In pieces, y is computed again.
+    y = output[0] if every is None else None
+    ctx.save_for_backward(*(each for each in r if isinstance(each, Tensor) or each is None), y, output[2])
+    ctx.cell, ctx.reverse, ctx.every = r.cell, r.reverse, every
 
 
 def _backward(ctx: Any, dy: Tensor | None, dfinal: Tensor | None, dsaved: Tensor | None) -> tuple[Any, ...]:
     *tensors, y, saved = ctx.saved_tensors
     r = Recurrence._make((ctx.cell, *tensors, ctx.reverse))
-    dy = torch.zeros_like(y) if dy is None else dy
+    dy = r.x.new_zeros(*r.x.shape[:2], *r.state.shape[1:-1], r.width) if dy is None else dy
     dfinal = torch.zeros_like(r.state) if dfinal is None else dfinal
     wanted = ctx.needs_input_grad[: len(Recurrence._fields)]
-    found = dict(zip(_named(wanted), _recur_backward(*r, y, saved, dy, dfinal, wanted), strict=True))
-    return (*(found.get(name) for name in Recurrence._fields), None)
+    found = dict(zip(_named(wanted), _recur_backward(*r, y, saved, dy, dfinal, wanted, ctx.every), strict=True))
+    return (*(found.get(name) for name in Recurrence._fields), None, None)
 
 
 def _no_second_derivative(ctx: Any, *gradients: Tensor | None) -> None:

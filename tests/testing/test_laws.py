@@ -81,7 +81,7 @@ UNSORTED = "torch 2.13: inductor sorts the strides of a tensor whose size it doe
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(case, id=case.name, marks=pytest.mark.xfail(reason=UNSORTED) if case.name in ("conv-rnn", "attend-additive") else ())
+        pytest.param(case, id=case.name, marks=pytest.mark.xfail(reason=UNSORTED) if case.name == "attend-additive" else ())
         for case in CASES
         if case.name in FIRST
     ],
