@@ -136,10 +136,10 @@ def _selections(data: Path, sets: list[str], candidate: Candidate) -> Iterator[d
 
 
 def _finals(data: Path, sets: list[str], model: str, seeds: int) -> Iterator[dict[str, Any]]:
-    """Accuracy on each test part, seed after seed."""
+    """Accuracy on each test part, one seed after the other on all sets: what was cut off shows all of them."""
     done = {(r["set"], r["model"], r["part"]) for r in _records() if r["stage"] == "final"}
-    for name in sets:
-        for seed in range(seeds):
+    for seed in range(seeds):
+        for name in sets:
             if (name, model, seed) in done:
                 continue
             run = cr.train(data / name, model=model, valid=0.0, seed=seed, report=False)
