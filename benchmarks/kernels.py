@@ -102,7 +102,12 @@ def _measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def _cases(options: argparse.Namespace) -> Iterator[Case]:
     asked = Asked(options.cells, options.only, options.quick)
     for number in options.section:
-        for case in import_module(f"sections.{SECTIONS[number]}").cases(asked):
+        try:
+            section = import_module(f"sections.{SECTIONS[number]}")
+        except ModuleNotFoundError as error:
+            print(f"section {number}: expected {error.name}, which is not installed; pip install -e '.[dev,peers]'", file=sys.stderr)
+            raise SystemExit(2) from None
+        for case in section.cases(asked):
             if options.rival in case.rival:
                 yield case
 

@@ -142,3 +142,16 @@ def test_operations_are_those_of_valid_frames(program: ModuleType) -> None:
     assert grid.operations("gru", (3, 40, 5, 7), 1, False, False) == once * 3 * 40
     assert grid.operations("gru", (3, 40, 5, 7), 2, True, True) == once * int(lengths.sum()) * 2 * 3
     assert grid.operations("lstm", (3, 40, 5, 7), 1, False, False) == once * 3 * 40 * 4 / 3
+
+
+def test_a_peer_that_is_not_installed_is_named(
+    program: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in ("sections.frameworks", "peers.on_keras"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    monkeypatch.setattr(sys, "argv", ["kernels.py", "--section", "3", "--quick"])
+    with pytest.raises(SystemExit) as end:
+        program.main()
+    assert end.value.code == 2
+    assert "section 3: expected tensorflow, which is not installed" in capsys.readouterr().err
