@@ -35,7 +35,7 @@ def test_equals_the_whole(kind: str, every: int, reverse: bool, route: str) -> N
     compare(dispatch.recur(given, every), dispatch.recur(given), given)
 
 
-@pytest.mark.parametrize("every", [2, 7])
+@pytest.mark.parametrize("every", [2, 6])
 def test_a_zone_of_one_frame_is_that_of_all(every: int, route: str) -> None:
     given = made("zone")
     assert given.zone is not None
@@ -47,9 +47,8 @@ def test_whichever_output_is_not_used(route: str) -> None:
     """A loss of the last state alone, and of the frames alone."""
     given = made("lstm")
     for which in (0, 1):
-        (got,), (want,) = ([dispatch.recur(given, every)[which]] for every in (3, None))
-        for a, b in zip(torch.autograd.grad(got.sum(), given.w_h), torch.autograd.grad(want.sum(), given.w_h), strict=True):
-            assert torch.allclose(a, b, rtol=1e-12, atol=1e-12)
+        got, want = (torch.autograd.grad(dispatch.recur(given, every)[which].sum(), given.w_h)[0] for every in (3, None))
+        assert torch.allclose(got, want, rtol=1e-12, atol=1e-12)
 
 
 @by_direction
