@@ -28,6 +28,13 @@ def markdown(record: Json) -> str:
     return "\n".join(["| " + " | ".join(line) + " |" for line in lines]) + "\n\n" + explained(record) + "\n"
 
 
+def summary(record: Json) -> str:
+    """Each claim with its verdict alone, as a table in Markdown."""
+    lines = [[tr("claim"), tr("what is claimed"), tr("verdict")], ["---"] * 3]
+    lines += [[claim["id"], claim["sentence"][spoken()], word(claim["verdict"])] for claim in record["claims"]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
 def heads() -> list[str]:
     """The columns."""
     return [tr("claim"), tr("what is claimed"), tr("experiment"), tr("sets"), tr("effect"), tr("interval"), tr("verdict")]

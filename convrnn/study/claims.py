@@ -184,8 +184,8 @@ SMALL = ("JapaneseVowels", "ECG", "digits")
 
 
 def claims() -> tuple[Claim, ...]:
-    """All twelve, their sentences in the language of the context."""
-    return (*_memory(), *_joining(), *_training(), *_convolution())
+    """All twelve, K1 first, their sentences in the language of the context."""
+    return tuple(sorted((*_memory(), *_joining(), *_training(), *_convolution()), key=lambda claim: int(claim.id[1:])))
 
 
 def planted() -> tuple[Claim, ...]:
