@@ -70,9 +70,9 @@ PROSE: dict[Language, Prose] = {
         "[中文](README.zh-CN.md)",
         "Which model, joined how? A study of five articles",
         "Models that [five articles](../../articles.md) are about, trained on the same rows at the same number of parameters, each with "
-        "the same number of learning rates tried on validation rows, and what those articles claim, each claim with an experiment and a rule "
-        "that was written down before it was run ([how](../../comparing.md#the-study-of-the-articles)). Every figure below comes from the "
-        "raw tables beside this page; nobody typed one.",
+        "the same number of learning rates tried on validation rows, and what those articles claim, each claim with an experiment and a "
+        "rule that was written down before it was run ([how](../../comparing.md#the-study-of-the-articles)). Every figure below comes "
+        "from the raw tables beside this page; nobody typed one.",
         "{runs:,} trainings, {hours:.1f} hours of one core in all: with two workers about {half:.1f} hours. DIR holds "
         "[these sets](../../results.md#where-the-data-come-from); without it the part is run that needs no download.",
         "Raw tables: {tables}. The whole report, with learning curves, gradients by distance and all pairs: [{report}]({report}) "
