@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 Init = Literal["xavier", "xavier_normal", "he", "he_normal", "lecun", "orthogonal", "normal", "uniform", "zeros"]
 """`xavier`, `he`: uniform; `lecun`: normal, variance 1 / fan in; `normal`: deviation 0.02; `uniform`: plus or minus 1 / sqrt(fan in)."""
+
+Chrono = Annotated[
+    int | None,
+    Field(ge=3, description="frames over which a unit remembers at most when training begins; null: the usual bias of the gates"),
+]
+
+
+def chrono(units: int, longest: int) -> Tensor:
+    """Where the bias of a gate that keeps the state begins, so that the units forget over 2 to `longest` frames: `[units]`.
+
+    log u, u uniform in [1, longest - 1]: sigmoid of it keeps 1 - 1 / (1 + u) of the state a frame (Tallec & Ollivier 2018, arXiv
+    1804.11188: chrono initialisation).
+    """
+    return (1 + (longest - 2) * torch.rand(units)).log()
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from convrnn.core.seq import Shape
 from convrnn.core.spec import fields_for_subclasses, register
 from convrnn.layers.cell import Cell
 from convrnn.layers.dropout import Rate
-from convrnn.layers.init import Init, fill
+from convrnn.layers.init import Chrono, Init, chrono, fill
 
 
 @fields_for_subclasses
@@ -66,6 +66,8 @@ class LSTM(MatrixCell):
 
     Attributes:
         forget_bias: where the forget gate's bias begins; 1 keeps the memory open at first (Jozefowicz et al. 2015).
+        chrono: in its place, how many frames apart may be what belongs together: each unit begins with a memory of its own length up to
+            that, b_f = log U(1, chrono - 1) and b_i = -b_f (Tallec & Ollivier 2018, arXiv 1804.11188).
         peephole: i and f also see c_{t-1}, o sees c_t, unit by unit (Gers, Schraudolph & Schmidhuber 2002). They begin at zero.
         projection: channels P of h, h = W_p (o tanh(c)); None: `features` (Sak, Senior & Beaufays 2014, arXiv 1402.1128).
         coupled: i = 1 - f, three gates in place of four (Greff et al. 2017, arXiv 1503.04069: CIFG).
@@ -79,6 +81,7 @@ class LSTM(MatrixCell):
     """
 
     forget_bias: float = 1.0
+    chrono: Chrono = None
     peephole: bool = False
     projection: Annotated[int, Field(gt=0)] | None = None
     coupled: bool = False
@@ -100,8 +103,18 @@ class LSTM(MatrixCell):
 
     def start_bias(self, bias_G: Tensor) -> None:
         """See `Stepwise.start_bias`."""
-        place = self.symbols.index("f") * self.features
-        bias_G[place : place + self.features] = self.forget_bias
+        gates = dict(zip(self.symbols, bias_G.split(self.features), strict=True))
+        gates["f"].fill_(self.forget_bias)
+        if self.chrono is not None:
+            gates["f"].copy_(chrono(self.features, self.chrono))
+            if not self.coupled:
+                gates["i"].copy_(-gates["f"])
+
+    def check(self) -> None:
+        """One rule for the bias of the forget gate."""
+        super().check()
+        if self.chrono is not None and self.forget_bias != 1.0:
+            raise SpecError("lstm.chrono", tr("says where the bias of the forget gate begins, as forget_bias does"), tr("give one of them"))
 
     def extras(self, space: Shape) -> dict[str, Tensor]:
         """See `Stepwise.extras`: peepholes of i, f and o (of f and o where they are coupled), the projection."""
@@ -124,6 +137,8 @@ class GRU(MatrixCell):
         reset: where the reset gate r acts on the candidate n: `after` the recurrent product, n = tanh(W_n x + r (U_n h + c) + b)
             (1406.1078v1, cuDNN, torch; the default because both products of a step are one), or `before` it,
             n = tanh(W_n x + U_n (r h) + b) (1406.1078v3, Keras `reset_after=False`).
+        chrono: how many frames apart may be what belongs together: each unit begins with a memory of its own length up to that,
+            b_z = log U(1, chrono - 1) (Tallec & Ollivier 2018, arXiv 1804.11188). None: 0, which forgets half of the state every frame.
 
     Example:
         >>> GRU(8, reset="before", bidirectional=True, merge="sum").build(4).out_shape
@@ -131,6 +146,7 @@ class GRU(MatrixCell):
     """
 
     reset: Literal["after", "before"] = "after"
+    chrono: Chrono = None
 
     @property
     def kernel_name(self) -> str:
@@ -141,6 +157,12 @@ class GRU(MatrixCell):
     def inner_bias(self) -> bool:
         """See `Stepwise.inner_bias`: the bias that r multiplies."""
         return self.reset == "after"
+
+    def start_bias(self, bias_G: Tensor) -> None:
+        """See `Stepwise.start_bias`."""
+        if self.chrono is not None:
+            kept = self.symbols.index("z") * self.features
+            bias_G[kept : kept + self.features] = chrono(self.features, self.chrono)
 
 
 @register("ligru")

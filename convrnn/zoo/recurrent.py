@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convrnn.layers.base import Spec
+from convrnn.layers.init import Chrono
 from convrnn.layers.pool_whole import GlobalPool
 from convrnn.layers.recurrent import GRU, LSTM, RNN
 from convrnn.zoo.base import Fingerprint, Paper, entry
@@ -12,6 +13,7 @@ _ELMAN = Paper("Elman", 1990, "Finding structure in time")
 _LSTM = Paper("Hochreiter & Schmidhuber", 1997, "Long short-term memory")
 _FORGET = Paper("Gers, Schmidhuber & Cummins", 2000, "Learning to forget")
 _GRU = Paper("Cho et al.", 2014, "Learning phrase representations using RNN encoder-decoder", "1406.1078")
+_CHRONO = Paper("Tallec & Ollivier", 2018, "Can recurrent neural networks warp time?", "1804.11188")
 _BOTH = Paper("Schuster & Paliwal", 1997, "Bidirectional recurrent neural networks")
 _GRAVES = Paper("Graves & Schmidhuber", 2005, "Framewise phoneme classification with bidirectional LSTM")
 
@@ -28,19 +30,41 @@ def rnn(data: Fingerprint, *, width: Width = None, layers: Depth = 1, dropout: D
     return stack(frames_of(data, dropout), (cell, GlobalPool(pool)), dropped(dropout))
 
 
-@entry("lstm", kinds=EVERY_KIND, papers=(_LSTM, _FORGET), settings=ANNEALED)
-def lstm(data: Fingerprint, *, width: Width = None, layers: Depth = 1, dropout: Drop = 0.2, pool: PoolKind = "mean") -> Spec:
-    """An LSTM, its frames averaged. Streams."""
+@entry("lstm", kinds=EVERY_KIND, papers=(_LSTM, _FORGET, _CHRONO), settings=ANNEALED)
+def lstm(
+    data: Fingerprint,
+    *,
+    width: Width = None,
+    layers: Depth = 1,
+    dropout: Drop = 0.2,
+    pool: PoolKind = "mean",
+    chrono: Chrono = None,
+) -> Spec:
+    """An LSTM, its frames averaged. Streams.
+
+    `chrono=T` where what belongs together is up to T frames apart.
+    """
     between = dropout if layers > 1 else 0.0
-    cell = LSTM(width_for(data, 128, width), layers=layers, dropout=between)
+    cell = LSTM(width_for(data, 128, width), layers=layers, dropout=between, chrono=chrono)
     return stack(frames_of(data, dropout), (cell, GlobalPool(pool)), dropped(dropout))
 
 
-@entry("gru", kinds=EVERY_KIND, papers=(_GRU,), settings=ANNEALED)
-def gru(data: Fingerprint, *, width: Width = None, layers: Depth = 1, dropout: Drop = 0.2, pool: PoolKind = "mean") -> Spec:
-    """A GRU, its frames averaged: three quarters of the parameters of an LSTM. Streams."""
+@entry("gru", kinds=EVERY_KIND, papers=(_GRU, _CHRONO), settings=ANNEALED)
+def gru(
+    data: Fingerprint,
+    *,
+    width: Width = None,
+    layers: Depth = 1,
+    dropout: Drop = 0.2,
+    pool: PoolKind = "mean",
+    chrono: Chrono = None,
+) -> Spec:
+    """A GRU, its frames averaged: three quarters of the parameters of an LSTM. Streams.
+
+    `chrono=T` where what belongs together is up to T frames apart.
+    """
     between = dropout if layers > 1 else 0.0
-    cell = GRU(width_for(data, 128, width), layers=layers, dropout=between)
+    cell = GRU(width_for(data, 128, width), layers=layers, dropout=between, chrono=chrono)
     return stack(frames_of(data, dropout), (cell, GlobalPool(pool)), dropped(dropout))
 
 

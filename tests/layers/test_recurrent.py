@@ -233,6 +233,29 @@ def test_gates_that_look_ahead_make_the_layer_wait() -> None:
     assert [path for path, _ in ahead.walk()][-1] == "cell"
 
 
+@pytest.mark.parametrize(
+    ("spec", "kept", "written"),
+    [
+        (LSTM(4_000, chrono=50), "f", "i"),
+        (LSTM(4_000, chrono=50, coupled=True), "f", None),
+        (GRU(4_000, chrono=50), "z", None),
+        (GRU(4_000, chrono=50, reset="before"), "z", None),
+    ],
+)
+def test_chrono_spreads_the_memories_of_the_units_evenly(spec: LSTM | GRU, kept: str, written: str | None) -> None:
+    """sigmoid(b) of the state is kept a frame, so 1 / (1 - sigmoid(b)) frames long: uniform in 2 to 50. What is written is the rest."""
+    bias = spec.build(1).get_parameter("forward_layers.0.b").detach().double()
+    gates = dict(zip(spec.symbols, bias.split(4_000), strict=True))
+    frames = 1 / (1 - gates[kept].sigmoid())
+    assert frames.min() >= 2 - 1e-4 and frames.max() <= 50 + 1e-2
+    quarters = frames.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64))
+    assert quarters.tolist() == pytest.approx([14, 26, 38], abs=1.5)
+    if written is not None:
+        assert torch.equal(gates[written], -gates[kept])
+    others = {name: gate for name, gate in gates.items() if name not in (kept, written)}
+    assert all(not gate.any() for gate in others.values())
+
+
 def test_the_names_of_a_state_are_the_papers() -> None:
     assert LSTM(4).build(3).state_names() == ((("h", "c"),), ())
     assert GRU(4, layers=2, bidirectional=True).build(3).state_names() == ((("0.h",), ("0.back.h",), ("1.h",), ("1.back.h",)), ((),) * 0)
@@ -305,6 +328,11 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "a rate of one": (lambda: RNN(4, zoneout=1.0), "rnn.zoneout: expected a value less than 1, got 1.0"),
     "no projection": (lambda: LSTM(4, projection=0), "lstm.projection: expected a value greater than 0, got 0"),
+    "two rules for a bias": (
+        lambda: LSTM(4, chrono=50, forget_bias=2.0),
+        "lstm.chrono: says where the bias of the forget gate begins, as forget_bias does; give one of them",
+    ),
+    "a memory of two frames": (lambda: GRU(4, chrono=2), "gru.chrono: expected a value greater than or equal to 3, got 2"),
     "an option of another cell": (lambda: Spec.from_yaml("{gru: 4, peephole: true}"), "gru.peephole: no such field; fields: "),
 }
 
