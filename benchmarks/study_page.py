@@ -25,9 +25,6 @@ from convrnn.report.study_records import Study
 
 TABLES = ("study.json", "results.jsonl", "costs.jsonl", "gradients.jsonl", "statistics.json", "claims.json")
 
-PICTURES = ("ranks-0", "means-0", "cost-0-train_seconds")
-"""Of the report, those that the page shows where the study has them."""
-
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- study -->", "<!-- end of study -->"
 
@@ -46,7 +43,8 @@ SHOWN = ("JapaneseVowels", "PLAID", "trec6", "zh_reviews", "digits", "fsdd", "sp
 
 
 class Prose(NamedTuple):
-    """What a page says around its tables; `{}` as in the functions that fill it."""
+    """What a page says around its tables; `{}` as in the functions that fill it; `pictures` are those of the report that it
+    shows, with what they are."""
 
     file: str
     report: str
@@ -61,6 +59,7 @@ class Prose(NamedTuple):
     asked: str
     ways: str
     kinds: Mapping[str, str]
+    pictures: Mapping[str, str]
 
 
 PROSE: dict[Language, Prose] = {
@@ -83,6 +82,11 @@ PROSE: dict[Language, Prose] = {
         "| set | kind | rows to learn from, to watch, to measure on | classes | figure | parameters | options |",
         "| way | model |",
         {"series": "series", "text": "text", "image": "pictures", "audio": "audio"},
+        {
+            "ranks-0": "Average ranks of the models over the sets; a bar joins those that cannot be told apart",
+            "means-0": "Mean of each model with its interval",
+            "cost-0-train_seconds": "Mean of each model against the time of a training; the line joins what no other model beats in both",
+        },
     ),
     "zh": Prose(
         "README.zh-CN.md",
@@ -100,6 +104,11 @@ PROSE: dict[Language, Prose] = {
         "| 数据集 | 类型 | 训练、验证、测试的行数 | 类别 | 指标 | 参数 | 选项 |",
         "| 方式 | 模型 |",
         {"series": "序列", "text": "文本", "image": "图像", "audio": "音频"},
+        {
+            "ranks-0": "各模型在所有数据集上的平均名次；横线连接的是分不出高下的模型",
+            "means-0": "各模型的均值及区间",
+            "cost-0-train_seconds": "各模型的均值与一次训练的时间；连线上的模型没有被别的模型在两方面同时超过",
+        },
     ),
 }
 
@@ -133,10 +142,10 @@ def write_page(folder: Path, out: Path) -> None:
         prose = PROSE[language]
         with speaking(language):
             shutil.copyfile(render_study(folder), out / prose.report)
-            shown = [picture for picture in PICTURES if (folder / "plots" / f"{picture}.png").exists()]
+            shown = [picture for picture in prose.pictures if (folder / "plots" / f"{picture}.png").exists()]
             for picture in shown:
                 shutil.copyfile(folder / "plots" / f"{picture}.png", out / "plots" / _picture(picture, language))
-            write(out / prose.file, page(study, prose, [f"plots/{_picture(picture, language)}" for picture in shown]))
+            write(out / prose.file, page(study, prose, [f"![{prose.pictures[each]}](plots/{_picture(each, language)})" for each in shown]))
 
 
 def _picture(name: str, language: Language) -> str:
@@ -149,7 +158,7 @@ def page(study: Study, prose: Prose, pictures: Sequence[str]) -> str:
     Args:
         study: finished.
         prose: of that language.
-        pictures: paths from the page.
+        pictures: in Markdown.
     """
     statistics = _there(study.statistics)
     claims = _there(study.claims)
@@ -161,7 +170,7 @@ def page(study: Study, prose: Prose, pictures: Sequence[str]) -> str:
     parts = [f"# {prose.title}", prose.other, prose.opening, "```\nconvrnn compare articles --data DIR\n```", spent]
     parts += [f"## {tr('The claims')}", summary(claims).rstrip(), markdown(claims).rstrip()]
     parts += [f"## {tr('Leaderboard')}", "```text\n{}\n```".format("\n".join(leaderboard(study))), *said]
-    parts += [f"![]({picture})" for picture in pictures]
+    parts += pictures
     parts += [f"## {prose.by_set}", *(_means(family, prose) for family in statistics["families"])]
     parts += [f"## {prose.data}", _sets(study, prose), prose.tables.format(tables=files, report=prose.report)]
     return "\n\n".join(part for part in parts if part) + "\n"

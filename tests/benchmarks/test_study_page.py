@@ -38,7 +38,7 @@ def test_both_pages_and_what_they_rest_on(tmp_path: Path, monkeypatch: pytest.Mo
     board = english[english.index("## Leaderboard") :]
     assert "\ncrnn " in board and not any(name in board for name in CLAIMED.aside)
     for text, language in ((english, "en"), (chinese, "zh")):
-        shown = re.findall(r"!\[\]\((.+?)\)", text)
+        shown = re.findall(r"!\[.+?\]\((.+?)\)", text)
         assert shown and all((out / picture).exists() for picture in shown), language
         linked = re.findall(r"\]\(([\w.-]+)\)", text)
         assert linked and all((out / each).exists() for each in linked), language
