@@ -30,6 +30,7 @@ BEGIN, END = "<!-- study -->", "<!-- end of study -->"
 
 WAYS = {
     "cnn": "",
+    "tcn": "",
     "bigru": "",
     "cnn-lstm": "1",
     "parallel-cnn-lstm": "2",

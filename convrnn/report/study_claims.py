@@ -37,7 +37,7 @@ def summary(record: Json) -> str:
 
 def heads() -> list[str]:
     """The columns."""
-    return [tr("claim"), tr("what is claimed"), tr("experiment"), tr("sets"), tr("effect"), tr("interval"), tr("verdict")]
+    return [tr("claim"), tr("what is claimed"), tr("experiment"), tr("data sets"), tr("effect"), tr("interval"), tr("verdict")]
 
 
 def rows(record: Json) -> list[list[str]]:

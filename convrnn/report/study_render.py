@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convrnn.report.fonts import Lettering
     from convrnn.report.study_figures import Drawing, Look
 
+RANKED = 5  # sets from which average ranks are drawn; of fewer they say nothing of the models
 DRAWN = ("parameters", "multiply_adds", "latency_ms", "train_seconds")  # the costs that get a picture; the table has all
 
 
@@ -116,6 +117,11 @@ def _apart(number: int, family: Json, plates: Plates) -> Markup:
     caption = tr(
         "Average ranks over {sets} sets, 1 the best. A bar joins models of which no two can be told apart.", sets=len(family["sets"])
     )
+    if family["scope"] != "sets":
+        caption += " " + tr(
+            "Pairs were tested over seeds and test rows of these sets, not by ranks: two without a common bar may still be alike, the "
+            "pairs below tell."
+        )
     return join([plates.show(f"ranks-{number}", caption, wide=True), page.pairs(family)])
 
 
@@ -126,7 +132,7 @@ def _draw(study: Study, look: dict[str, Look]) -> list[Drawing]:
     for number, family in enumerate(_families(study)):
         drawn.append(figures.means(family, look)._replace(name=f"means-{number}"))
         ranked = sum(line["rank"] is not None for line in family["leaderboard"])
-        if family["scope"] == "sets" and ranked > 2:  # with fewer sets the ranks of models say nothing of the models
+        if len(family["sets"]) >= RANKED and ranked > 2:
             drawn.append(figures.ranks(family, look)._replace(name=f"ranks-{number}"))
         drawn += _costs(number, family, study, look)
     by_set: dict[str, list[Result]] = {}

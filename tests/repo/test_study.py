@@ -1,0 +1,45 @@
+"""What is kept of the study of the articles: READMEs and page say what its tables say, and every claim has its verdict. Knows no study."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from benchmarks import study_page
+from convrnn.core.language import Language, speaking
+from convrnn.report.study_claims import markdown, summary
+from convrnn.study.articles import every_claim
+
+KEPT = study_page.ROOT / "docs" / "studies" / "articles"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_table_of_the_readme_is_that_of_the_study(language: Language) -> None:
+    prose = study_page.PROSE[language]
+    readme = (study_page.ROOT / prose.file).read_text(encoding="utf-8")
+    statistics = json.loads((KEPT / "statistics.json").read_text(encoding="utf-8"))
+    with speaking(language):
+        assert study_page.with_table(readme, study_page.table(statistics, prose)) == readme
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_has_the_verdicts_of_the_claims(language: Language) -> None:
+    claims = json.loads((KEPT / "claims.json").read_text(encoding="utf-8"))
+    assert [claim["id"] for claim in claims["claims"]] == [claim.id for claim in every_claim()]
+    text = (KEPT / study_page.PROSE[language].file).read_text(encoding="utf-8")
+    with speaking(language):
+        assert summary(claims).rstrip() in text and markdown(claims).rstrip() in text
+
+
+def test_the_study_is_whole() -> None:
+    """Five seeds of every arm on every set, nothing left out."""
+    asked = json.loads((KEPT / "study.json").read_text(encoding="utf-8"))
+    done = Counter((line["set"], line["arm"]) for line in records(KEPT / "results.jsonl"))
+    assert not asked["skipped"] and done == {(pair["set"], pair["arm"]): asked["seeds"] for pair in asked["pairs"]}
+
+
+def records(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
