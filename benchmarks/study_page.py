@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from convrnn.core.errors import ConvrnnError, DataError
 from convrnn.core.files import write
-from convrnn.core.language import Language, both, speaking, tr
+from convrnn.core.language import Language, both, speaking, spoken, tr
 from convrnn.core.terms import named
 from convrnn.report import leaderboard, read_study, render_study, verdict
 from convrnn.report.records import Json
@@ -250,7 +250,8 @@ def table(statistics: Json, prose: Prose) -> str:
     best = {name: max(each["mean"] for (of, arm), each in cells.items() if of == name and arm in WAYS) for name in sets}
     for arm, way in WAYS.items():
         lines.append(f"| {way} | `{arm}` | " + " | ".join(_cell(cells.get((name, arm)), best[name]) for name in sets) + " |")
-    return "\n".join(lines) + "\n\n" + " ".join(each.headline for each in verdict(statistics))
+    said = [line for each in verdict(statistics) for line in (each.headline, *each.holds)]
+    return "\n".join(lines) + "\n\n" + ("" if spoken() == "zh" else " ").join(said)
 
 
 if __name__ == "__main__":
