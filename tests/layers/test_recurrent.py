@@ -236,10 +236,10 @@ def test_gates_that_look_ahead_make_the_layer_wait() -> None:
 @pytest.mark.parametrize(
     ("spec", "kept", "written"),
     [
-        (LSTM(4_000, chrono=50), "f", "i"),
-        (LSTM(4_000, chrono=50, coupled=True), "f", None),
-        (GRU(4_000, chrono=50), "z", None),
-        (GRU(4_000, chrono=50, reset="before"), "z", None),
+        (LSTM(4_000, chrono=50, recurrent_init="zeros"), "f", "i"),
+        (LSTM(4_000, chrono=50, coupled=True, recurrent_init="zeros"), "f", None),
+        (GRU(4_000, chrono=50, recurrent_init="zeros"), "z", None),
+        (GRU(4_000, chrono=50, reset="before", recurrent_init="zeros"), "z", None),
     ],
 )
 def test_chrono_spreads_the_memories_of_the_units_evenly(spec: LSTM | GRU, kept: str, written: str | None) -> None:
