@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from convrnn.layers.base import Spec
 from convrnn.layers.init import Chrono
 from convrnn.layers.pool_whole import GlobalPool
@@ -25,9 +27,7 @@ def rnn(data: Fingerprint, *, width: Width = None, layers: Depth = 1, dropout: D
     The baseline: it forgets within some tens of frames. Averaging gives every frame a short way to the loss, where reading the last state
     alone would leave long rows without a gradient. Streams.
     """
-    between = dropout if layers > 1 else 0.0
-    cell = RNN(width_for(data, 128, width), layers=layers, dropout=between)
-    return stack(frames_of(data, dropout), (cell, GlobalPool(pool)), dropped(dropout))
+    return _read_by(RNN, data, width, layers, dropout, pool)
 
 
 @entry("lstm", kinds=EVERY_KIND, papers=(_LSTM, _FORGET, _CHRONO), settings=ANNEALED)
@@ -44,9 +44,7 @@ def lstm(
 
     `chrono=T` where what belongs together is up to T frames apart.
     """
-    between = dropout if layers > 1 else 0.0
-    cell = LSTM(width_for(data, 128, width), layers=layers, dropout=between, chrono=chrono)
-    return stack(frames_of(data, dropout), (cell, GlobalPool(pool)), dropped(dropout))
+    return _read_by(LSTM, data, width, layers, dropout, pool, chrono=chrono)
 
 
 @entry("gru", kinds=EVERY_KIND, papers=(_GRU, _CHRONO), settings=ANNEALED)
@@ -63,9 +61,7 @@ def gru(
 
     `chrono=T` where what belongs together is up to T frames apart.
     """
-    between = dropout if layers > 1 else 0.0
-    cell = GRU(width_for(data, 128, width), layers=layers, dropout=between, chrono=chrono)
-    return stack(frames_of(data, dropout), (cell, GlobalPool(pool)), dropped(dropout))
+    return _read_by(GRU, data, width, layers, dropout, pool, chrono=chrono)
 
 
 @entry("bilstm", kinds=EVERY_KIND, papers=(_BOTH, _GRAVES), settings=ANNEALED)
@@ -74,14 +70,18 @@ def bilstm(data: Fingerprint, *, width: Width = None, layers: Depth = 1, dropout
 
     `pool="last"` reads the backward direction after one frame; the others read it everywhere.
     """
-    between = dropout if layers > 1 else 0.0
-    cell = LSTM(width_for(data, 128, width), layers=layers, bidirectional=True, dropout=between)
-    return stack(frames_of(data, dropout), (cell, GlobalPool(pool)), dropped(dropout))
+    return _read_by(LSTM, data, width, layers, dropout, pool, bidirectional=True)
 
 
 @entry("bigru", kinds=EVERY_KIND, papers=(_BOTH, _GRU), settings=ANNEALED)
 def bigru(data: Fingerprint, *, width: Width = None, layers: Depth = 1, dropout: Drop = 0.2, pool: PoolKind = "max") -> Spec:
     """GRUs from both ends of the row, concatenated, the largest value of each channel over time. Needs whole rows."""
-    between = dropout if layers > 1 else 0.0
-    cell = GRU(width_for(data, 128, width), layers=layers, bidirectional=True, dropout=between)
-    return stack(frames_of(data, dropout), (cell, GlobalPool(pool)), dropped(dropout))
+    return _read_by(GRU, data, width, layers, dropout, pool, bidirectional=True)
+
+
+def _read_by(
+    cell: Callable[..., Spec], data: Fingerprint, width: Width, layers: Depth, dropout: Drop, pool: PoolKind, **own: bool | int | None
+) -> Spec:
+    """The frames read by layers of one cell, and what they give as one frame; `own` are options of that cell."""
+    recurrence = cell(width_for(data, 128, width), layers=layers, dropout=dropout if layers > 1 else 0.0, **own)
+    return stack(frames_of(data, dropout), (recurrence, GlobalPool(pool)), dropped(dropout))
