@@ -244,6 +244,7 @@ def test_gates_that_look_ahead_make_the_layer_wait() -> None:
 )
 def test_chrono_spreads_the_memories_of_the_units_evenly(spec: LSTM | GRU, kept: str, written: str | None) -> None:
     """sigmoid(b) of the state is kept a frame, so 1 / (1 - sigmoid(b)) frames long: uniform in 2 to 50. What is written is the rest."""
+    torch.manual_seed(0)
     bias = spec.build(1).get_parameter("forward_layers.0.b").detach().double()
     gates = dict(zip(spec.symbols, bias.split(4_000), strict=True))
     frames = 1 / (1 - gates[kept].sigmoid())
