@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -57,6 +56,7 @@ class Prose(NamedTuple):
     data: str
     by_set: str
     deviation: str
+    bold: str
     asked: str
     ways: str
     kinds: Mapping[str, str]
@@ -72,14 +72,16 @@ PROSE: dict[Language, Prose] = {
         "Models that [five articles](../../articles.md) are about, trained on the same rows at the same number of parameters, each with "
         "the same number of learning rates tried on validation rows, and what those articles claim, each claim with an experiment and a "
         "rule that was written down before it was run ([how](../../comparing.md#the-study-of-the-articles)). Every figure below comes "
-        "from the raw tables beside this page; nobody typed one.",
-        "{runs:,} trainings, {hours:.1f} hours of one core in all: with two workers about {half:.1f} hours. DIR holds "
+        "from the raw tables beside this page, the hours from the records of the trainings; nobody typed one. What may be read from "
+        "them, and what not: [results](../../results.md#the-study-of-the-articles).",
+        "{runs:,} trainings, {hours:.1f} hours of one core in all, measured with two at once: about {half:.1f} hours. DIR holds "
         "[these sets](../../results.md#where-the-data-come-from); without it the part is run that needs no download.",
         "Raw tables: {tables}. The whole report, with learning curves, gradients by distance and all pairs: [{report}]({report}) "
         "(save it and open it in a browser).",
         "The data",
         "By set",
-        "Mean and standard deviation over {seeds} seeds; bold: the highest mean of a set, which says nothing of whether it is ahead.",
+        "Mean and standard deviation over {seeds} seeds.",
+        "Bold: the highest mean of a set, which says nothing of whether it is ahead.",
         "| set | kind | rows to learn from, to watch, to measure on | classes | figure | parameters | options |",
         "| way | model |",
         {"series": "series", "text": "text", "image": "pictures", "audio": "audio"},
@@ -95,13 +97,15 @@ PROSE: dict[Language, Prose] = {
         "[English](README.md)",
         "用哪个模型，怎样结合？对五篇文章的检验",
         "[五篇文章](../../articles.zh-CN.md)所讲的模型，用同样的数据、同样多的参数来训练，各自在验证集上试同样多个学习率；文章里的每个论断都有一个实验和一条事先写好的"
-        "判定规则（[做法](../../comparing.zh-CN.md)）。下面的每个数都出自本页旁边的原始表格，没有一个是手写的。",
-        "共 {runs:,} 次训练，单核合计 {hours:.1f} 小时；两个进程约需 {half:.1f} 小时。DIR 是放着"
+        "判定规则（[做法](../../comparing.zh-CN.md)）。下面的每个数都出自本页旁边的原始表格（小时数出自各次训练的记录），没有一个是手写的。"
+        "能从中读出什么、不能读出什么，见[结果](../../results.md#the-study-of-the-articles)。",
+        "共 {runs:,} 次训练，单核合计 {hours:.1f} 小时；是两个进程同时运行时测的，约需 {half:.1f} 小时。DIR 是放着"
         "[这些数据集](../../results.md#where-the-data-come-from)的文件夹；没有它，就只做不需下载的那一部分。",
         "原始表格：{tables}。完整报告（学习曲线、梯度随距离的变化、所有两两比较）：[{report}]({report})（下载后用浏览器打开）。",
         "数据",
         "各数据集",
-        "{seeds} 个种子的均值和标准差；粗体是该数据集上最高的均值，这并不说明它确实领先。",
+        "{seeds} 个种子的均值和标准差。",
+        "粗体是该数据集上最高的均值，这并不说明它确实领先。",
         "| 数据集 | 类型 | 训练、验证、测试的行数 | 类别 | 指标 | 参数 | 选项 |",
         "| 方式 | 模型 |",
         {"series": "序列", "text": "文本", "image": "图像", "audio": "音频"},
@@ -132,37 +136,50 @@ def main() -> int:
 
 
 def write_page(folder: Path, out: Path) -> None:
-    """Raises `DataError` where the folder is not that of a finished study of the articles."""
+    """Writes all of the page, and the report of the study anew, which stays in English.
+
+    Raises:
+        DataError: the folder is not that of a finished study of the articles.
+    """
     study = read_study(folder)
     if study.claims is None or study.statistics is None:
         raise DataError(str(folder), "has no claims, or no statistics yet", "give what `convrnn compare articles` wrote, once it is done")
     (out / "plots").mkdir(parents=True, exist_ok=True)
     for name in TABLES:
         write(out / name, (folder / name).read_text(encoding="utf-8"))
-    for language in ("zh", "en"):  # English last: its pictures stay in the study
+    for language in ("zh", "en"):
         prose = PROSE[language]
         with speaking(language):
-            shutil.copyfile(render_study(folder), out / prose.report)
+            write(out / prose.report, render_study(folder).read_bytes())
             shown = [picture for picture in prose.pictures if (folder / "plots" / f"{picture}.png").exists()]
             for picture in shown:
-                shutil.copyfile(folder / "plots" / f"{picture}.png", out / "plots" / _picture(picture, language))
-            write(out / prose.file, page(study, prose, [f"![{prose.pictures[each]}](plots/{_picture(each, language)})" for each in shown]))
+                write(out / "plots" / _picture(picture, language), (folder / "plots" / f"{picture}.png").read_bytes())
+            write(
+                out / prose.file,
+                page(
+                    study,
+                    study.claims,
+                    study.statistics,
+                    prose,
+                    [f"![{prose.pictures[each]}](plots/{_picture(each, language)})" for each in shown],
+                ),
+            )
 
 
 def _picture(name: str, language: Language) -> str:
     return f"{name}.png" if language == "en" else f"{name}.{language}.png"
 
 
-def page(study: Study, prose: Prose, pictures: Sequence[str]) -> str:
+def page(study: Study, claims: Json, statistics: Json, prose: Prose, pictures: Sequence[str]) -> str:
     """The page in Markdown, in the language of the context.
 
     Args:
         study: finished.
+        claims: its verdicts.
+        statistics: its means and tests.
         prose: of that language.
         pictures: in Markdown.
     """
-    statistics = _there(study.statistics)
-    claims = _there(study.claims)
     said = [line for each in verdict(statistics) for line in (each.headline, *each.holds)]
     seconds = list(_seconds(study))
     hours = sum(seconds) / 3600
@@ -175,11 +192,6 @@ def page(study: Study, prose: Prose, pictures: Sequence[str]) -> str:
     parts += [f"## {prose.by_set}", *(_means(family, prose) for family in statistics["families"])]
     parts += [f"## {prose.data}", _sets(study, prose), prose.tables.format(tables=files, report=prose.report)]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _there(record: Json | None) -> Json:
-    assert record is not None, "looked for when the study was read"
-    return record
 
 
 def _seconds(study: Study) -> Iterator[float]:
@@ -197,14 +209,14 @@ def _means(family: Json, prose: Prose) -> str:
         means = [cells[name, arm]["mean"] for arm in family["arms"] if (name, arm) in cells]
         best = max(means) if higher else min(means)
         lines.append(f"| {name} | " + " | ".join(_cell(cells.get((name, arm)), best) for arm in family["arms"]) + " |")
-    return "\n".join(lines) + "\n\n" + prose.deviation.format(seeds=family["seeds"])
+    return "\n".join(lines) + "\n\n" + _joined([prose.deviation.format(seeds=family["seeds"]), prose.bold])
 
 
-def _cell(found: Json | None, best: float | None) -> str:
+def _cell(found: Json | None, best: float) -> str:
     if found is None:
         return "–"
     said = f"{found['mean']:.3f} ± {found['deviation']:.3f}"
-    return f"**{said}**" if found["mean"] == best else said
+    return f"**{said}**" if f"{best:.3f}" == f"{found['mean']:.3f}" else said
 
 
 def _sets(study: Study, prose: Prose) -> str:
@@ -250,8 +262,12 @@ def table(statistics: Json, prose: Prose) -> str:
     best = {name: max(each["mean"] for (of, arm), each in cells.items() if of == name and arm in WAYS) for name in sets}
     for arm, way in WAYS.items():
         lines.append(f"| {way} | `{arm}` | " + " | ".join(_cell(cells.get((name, arm)), best[name]) for name in sets) + " |")
-    said = [line for each in verdict(statistics) for line in (each.headline, *each.holds)]
-    return "\n".join(lines) + "\n\n" + ("" if spoken() == "zh" else " ").join(said)
+    said = [prose.bold, *(line for each in verdict(statistics) for line in (each.headline, *each.holds))]
+    return "\n".join(lines) + "\n\n" + _joined(said)
+
+
+def _joined(sentences: Sequence[str]) -> str:
+    return ("" if spoken() == "zh" else " ").join(sentences)
 
 
 if __name__ == "__main__":

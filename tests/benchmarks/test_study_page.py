@@ -32,7 +32,7 @@ def test_both_pages_and_what_they_rest_on(tmp_path: Path, monkeypatch: pytest.Mo
     english, chinese = ((out / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
     for claim in (*claims(), *planted()):
         assert f"| {claim.id} | {claim.sentence} |" in english and f"| {claim.id} | {catalogue()[claim.sentence]} |" in chinese
-    assert "\n2 trainings, 2.0 hours of one core in all: with two workers about 1.0 hours." in english
+    assert "\n2 trainings, 2.0 hours of one core in all, measured with two at once: about 1.0 hours." in english
     assert "\n```\nconvrnn compare articles --data DIR\n```\n" in english and "\n## The claims\n" in english
     assert "\n## 各项论断\n" in chinese and "\n## 排行榜\n" in chinese and "共 2 次训练，单核合计 2.0 小时" in chinese
     board = english[english.index("## Leaderboard") :]

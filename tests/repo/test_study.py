@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -12,6 +11,7 @@ from benchmarks import study_page
 from convrnn.core.language import Language, speaking
 from convrnn.report.study_claims import markdown, summary
 from convrnn.study.articles import every_claim
+from convrnn.study.folder import read_lines
 
 KEPT = study_page.ROOT / "docs" / "studies" / "articles"
 
@@ -37,9 +37,5 @@ def test_the_page_has_the_verdicts_of_the_claims(language: Language) -> None:
 def test_the_study_is_whole() -> None:
     """Five seeds of every arm on every set, nothing left out."""
     asked = json.loads((KEPT / "study.json").read_text(encoding="utf-8"))
-    done = Counter((line["set"], line["arm"]) for line in records(KEPT / "results.jsonl"))
+    done = Counter((line["set"], line["arm"]) for line in read_lines(KEPT / "results.jsonl"))
     assert not asked["skipped"] and done == {(pair["set"], pair["arm"]): asked["seeds"] for pair in asked["pairs"]}
-
-
-def records(path: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -58,6 +58,18 @@ def test_the_report_of_many_sets(finished: Folder) -> None:
     }
 
 
+@pytest.mark.parametrize(("sets", "drawn"), [(4, False), (5, True)])
+def test_ranks_of_few_sets_say_what_decided_the_pairs(tmp_path: Path, sets: int, drawn: bool) -> None:
+    """Drawn from five sets on; of so few the pairs were tested over seeds and rows, which the caption says."""
+    folder = write_study(
+        tmp_path / "some", Plan({"crnn": 0.7, "gru": 0.1, "rnn": -1.5}, {f"set {n}": 60 for n in range(sets)}, 2, epochs=2)
+    )
+    stats.write(folder)
+    page = page_of(render_study(folder).parent)
+    assert (folder / "plots" / "ranks-0.png").exists() is drawn
+    assert ("Pairs were tested over seeds and test rows of these sets, not by ranks" in page.text) is drawn
+
+
 def test_the_report_of_one_set_in_chinese(damaged: Folder) -> None:
     """No diagram of ranks, no shade by set; every sentence in Chinese."""
     folder = damaged("one")
