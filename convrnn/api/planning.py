@@ -176,7 +176,7 @@ def plan_of(asked: Asked, name: str, say: Say) -> Plan:
         say(tr("{folds} folds: every row of a set is a test row once", folds=asked.options["folds"]))
     for _, arm, error in reversed(refused):
         if not any(pair.arm == arm for pair in pairs):
-            raise type(error)(f"{arm}: {error.where}", error.problem, error.remedy)
+            raise type(error)(f"{arm}: {error.where}" if error.where else arm, error.problem, error.remedy)
     skipped = left_out(refused, say)
     reading, options = plain(asdict(asked.reading)), plain(asked.options)
     return Plan(VERSION, name, asked.command, sets, asked.arms, asked.seeds, asked.budget, asked.trials, skipped, reading, options, pairs)
@@ -204,7 +204,9 @@ def on_set(asked: Asked, label: str, data: str, source: Source) -> OnSet:
                 prepared, pair = _paired(asked, label, source, arm, fold)
                 own.append((pair, _facts(label, data, prepared)))
         except (ShapeError, SpecError, UsageError) as error:
-            refused.append(Refused(label, arm.name, error))
+            # Whoever says it names the arm first: an error of the model of that name is not to say it again.
+            where = "" if error.where == arm.name else error.where
+            refused.append(Refused(label, arm.name, type(error)(where, error.problem, error.remedy)))
             continue
         about = own[0][1]
         pairs += [pair for pair, _ in own]
