@@ -56,10 +56,11 @@ def write(folder: str | Path) -> Path:
 def statistics(study: Study) -> Json:
     """The content of `statistics.json`: one family of tests for each metric, which share `ALPHA`."""
     found = fields(study.leading())
-    return {"version": 1, "alpha": ALPHA, "level": LEVEL, "families": [_family(each, ALPHA / len(found)) for each in found]}
+    return {"version": 1, "alpha": ALPHA, "level": LEVEL, "families": [family(each, ALPHA / len(found)) for each in found]}
 
 
-def _family(field: Field, alpha: float) -> Json:
+def family(field: Field, alpha: float = ALPHA) -> Json:
+    """What one metric's results prove, with a wrong winner in at most the share `alpha` of studies of equal models."""
     means = _means(field)
     draws = _draws(field)
     order = _order(field, means)
