@@ -230,6 +230,8 @@ def _against_what_is_asked(values: Measured) -> int:
 def _told(values: Measured, picture: Path | None) -> None:
     """What the univariate sets tell of the models measured on all of them and of the published ones; sets are the sample."""
     ours = {model: found for model, found in sorted(values.items()) if all(name in found for name in PUBLISHED)}
+    if not ours:
+        return
     scores = {(name, model): np.array(found[name])[:, None] for model, found in ours.items() for name in PUBLISHED}
     scores |= {(name, model): np.array([[value]]) for name, row in PUBLISHED.items() for model, value in zip(THEIRS, row, strict=True)}
     family = stats.plain(stats.family(Field("accuracy", True, tuple(PUBLISHED), (*ours, *THEIRS), scores, frozenset())))

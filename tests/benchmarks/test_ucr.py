@@ -67,3 +67,20 @@ def test_the_mean_is_over_sets_and_judged_when_all_are_there(
     assert f"m: {(16 * 0.85 + 0.8) / 17:.4f} on 17 of 17 univariate sets" in said
     ucr.RESULTS.write_text("".join(json.dumps({**record, "accuracy": 0.9}) + "\n" for record in records[:-2]), "utf-8")
     assert run(ucr, monkeypatch, "table") == 0
+
+
+def test_what_the_sets_tell_against_published_figures_and_its_picture(
+    ucr: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    worse = [{"stage": "final", "set": name, "model": "m", "options": [], "part": 0, "accuracy": 0.5} for name in ucr.PUBLISHED]
+    ucr.RESULTS.parent.mkdir()
+    ucr.RESULTS.write_text("".join(json.dumps(record) + "\n" for record in worse[1:]), "utf-8")
+    assert run(ucr, monkeypatch, "table", "--picture", str(tmp_path / "ranks.png")) == 0
+    assert not (tmp_path / "ranks.png").exists(), "a model that lacks a set has no rank"
+    ucr.RESULTS.write_text("".join(json.dumps(record) + "\n" for record in worse), "utf-8")
+    assert run(ucr, monkeypatch, "table", "--picture", str(tmp_path / "ranks.png")) == 1
+    said = capsys.readouterr().out
+    assert "InceptionTime is ahead, and cannot be told apart from published ResNet and published FCN." in said
+    assert "InceptionTime is better than m, ahead on 17 of 17 sets" in said
+    assert "m 4.00. Not told apart: InceptionTime, published ResNet, published FCN." in said
+    assert (tmp_path / "ranks.png").read_bytes().startswith(b"\x89PNG")
