@@ -20,16 +20,16 @@ from convrnn.core.spec import registered
 from convrnn.deploy.graphs import fixed_lengths
 from convrnn.layers.base import Layer, Spec
 from convrnn.testing import laws_export
-from convrnn.testing.case import Case as Case, Law, gradients, random_linear
+from convrnn.testing.case import Case as Case, Law, draw_from, gradients, random_linear
 from convrnn.testing.chunks import LawBroken, batch_of, compare, compare_states, in_chunks, leaves, make_rows, pad_rows, split_rows
 
 
 def chunking(case: Case, seed: int, training: bool) -> None:
     """1. The answers to random chunks concatenate, row by row, to the offline answer."""
     net, rows = case.build(training), case.rows(seed)
-    torch.manual_seed(seed)
+    draw_from(seed)
     want = split_rows(net(batch_of(rows)).seq)
-    torch.manual_seed(seed)
+    draw_from(seed)
     got = in_chunks(net, rows, random.Random(seed))
     for i, (a, b) in enumerate(zip(got.rows, want, strict=True)):
         compare(f"row {i}", a, b)
@@ -64,9 +64,9 @@ def _flat_names(names: Any, state: State) -> Iterator[str]:
 def gradient(case: Case, seed: int, training: bool) -> None:
     """3. Gradients of input and parameters are the same in chunks as in one piece."""
     net, rows = case.build(training), case.rows(seed)
-    torch.manual_seed(seed)
+    draw_from(seed)
     want = gradients(net, rows, lambda r: split_rows(net(batch_of(r)).seq), seed)
-    torch.manual_seed(seed)
+    draw_from(seed)
     got = gradients(net, rows, lambda r: in_chunks(net, r, random.Random(seed)).rows, seed)
     for i, (a, b) in enumerate(zip(got, want, strict=True)):
         compare(f"gradient {i}", a, b, gradient=True)
@@ -79,7 +79,7 @@ def padding(case: Case, seed: int, training: bool) -> None:
         net, rows = case.build(training), case.rows(seed)
         batch = batch_of(rows, poison)
         values = batch.values.requires_grad_(batch.values.dtype.is_floating_point)
-        torch.manual_seed(seed)
+        draw_from(seed)
         y = split_rows(net(Seq(values, batch.lengths)).seq)
         wanted = [p for p in (values, *net.parameters()) if p.requires_grad]
         grads = torch.autograd.grad(random_linear(y, seed), wanted, allow_unused=True) if wanted else ()
@@ -228,7 +228,7 @@ def purity(case: Case, seed: int, training: bool) -> None:
     after: State = None
     for _ in range(2):
         net.load_state_dict(buffers, strict=False)
-        torch.manual_seed(seed)
+        draw_from(seed)
         y, after = net(x, middle, last)
         answers.append([tidy(y).values, *leaves(after)])
     for was, now in zip(before, (x.values, *leaves(middle)), strict=True):
@@ -246,7 +246,7 @@ def gradcheck(case: Case, seed: int, training: bool) -> None:
     rows = case.rows(seed) if fixed_lengths(net) else [row[:4] for row in case.rows(seed)]
     x = batch_of(rows, poison=False)
     parameters = dict(net.named_parameters())
-    torch.manual_seed(seed)
+    draw_from(seed)
     start = net.initial_state(len(rows), torch.zeros((), dtype=torch.float64)) if net.streams else None
     known = [
         leaf
@@ -255,7 +255,7 @@ def gradcheck(case: Case, seed: int, training: bool) -> None:
     ]
 
     def answer(*inputs: Tensor) -> Tensor:
-        torch.manual_seed(seed)
+        draw_from(seed)
         values = inputs[0] if x.values.dtype.is_floating_point else x.values
         weights = dict(zip(parameters, inputs[1 : 1 + len(parameters)], strict=True))
         replaced = {id(old): new for old, new in zip(known, inputs[1 + len(parameters) :], strict=True)}

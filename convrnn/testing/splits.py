@@ -10,12 +10,11 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from convrnn.core.seq import State
 from convrnn.layers.base import Layer
-from convrnn.testing.case import Case, gradients
+from convrnn.testing.case import Case, draw_from, gradients
 from convrnn.testing.chunks import Chunked, LawBroken, batch_of, compare, compare_states, in_chunks, split_rows
 
 SHARING = 10
@@ -58,7 +57,7 @@ def _at_once(net: Layer, rows: list[Tensor], last: bool) -> Chunked:
 
 def _answers(net: Layer, rows: list[Tensor], given: int, run: Callable[[list[Tensor]], Chunked]) -> _Answers:
     """What `run` makes of the rows, and the gradients of a random linear function of it; masks are those of the same seed every time."""
-    torch.manual_seed(given)
+    draw_from(given)
     kept: list[Chunked] = []
 
     def outputs(inputs: list[Tensor]) -> list[Tensor]:
