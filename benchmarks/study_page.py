@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from marks import filled
+
 from convrnn.core.errors import ConvrnnError, DataError
 from convrnn.core.files import write
 from convrnn.core.language import Language, both, speaking, spoken, tr
@@ -25,7 +27,8 @@ from convrnn.report.study_records import Study
 TABLES = ("study.json", "results.jsonl", "costs.jsonl", "gradients.jsonl", "statistics.json", "claims.json")
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- study -->", "<!-- end of study -->"
+MARK = "study"
+"""Of the table in the READMEs."""
 
 WAYS = {
     "cnn": "",
@@ -245,13 +248,7 @@ def write_readmes(folder: Path, root: Path = ROOT) -> None:
         path = root / prose.file
         text = path.read_text(encoding="utf-8")
         with speaking(language):
-            write(path, with_table(text, table(json.loads((folder / "statistics.json").read_text(encoding="utf-8")), prose)))
-
-
-def with_table(text: str, made: str) -> str:
-    """A README with this table between its marks; `ValueError` where it has none."""
-    before, after = text.index(BEGIN), text.index(END)
-    return f"{text[:before]}{BEGIN}\n{made}\n{text[after:]}"
+            write(path, filled(text, MARK, table(json.loads((folder / "statistics.json").read_text(encoding="utf-8")), prose)))
 
 
 def table(statistics: Json, prose: Prose) -> str:

@@ -2,7 +2,8 @@
 
     select    what the settings should be: cross-validation within the training files, no test file is opened
     final     the archive's test parts, once a seed, by the settings that the model names give
-    table     what was measured, and trains nothing; `--picture FILE.png` draws the critical-difference diagram of it
+    table     what was measured and what it tells, and trains nothing; `--page docs/results.md` writes it there, with the
+              critical-difference diagram
 
 The protocol, written down before the first test figure:
 
@@ -20,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import statistics
 import sys
 import time
 from collections import Counter
@@ -28,54 +28,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
+import ucr_tables as tables
 from folded import train_fold
+from marks import filled
 
 import convrnn as cr
 from convrnn.api.options import parse
 from convrnn.core.files import write
 from convrnn.data.sources import read_part
 from convrnn.data.split import folds
-from convrnn.report import figures, verdict
-from convrnn.report.drawing import png
-from convrnn.report.fonts import Lettering
-from convrnn.report.study_figures import looks, ranks
-from convrnn.study import stats
-from convrnn.study.scores import Field
 
 RESULTS = Path(__file__).parent / "results" / "ucr.jsonl"
+PICTURE = "images/ucr-ranks.png"
 FOLDS = 5
-SEEDS = 5
-
-THEIRS = ("published FCN", "published ResNet", "InceptionTime")
-
-PUBLISHED = {
-    "ACSF1": (0.898, 0.916, 0.920),
-    "ArrowHead": (0.843, 0.838, 0.846),
-    "Beef": (0.680, 0.753, 0.700),
-    "CBF": (0.994, 0.996, 0.999),
-    "Car": (0.913, 0.917, 0.883),
-    "Chinatown": (0.980, 0.978, 0.985),
-    "Coffee": (1.000, 1.000, 1.000),
-    "ECG200": (0.888, 0.874, 0.930),
-    "GunPoint": (1.000, 0.991, 1.000),
-    "ItalyPowerDemand": (0.963, 0.962, 0.965),
-    "Lightning2": (0.734, 0.780, 0.770),
-    "OSULeaf": (0.979, 0.980, 0.942),
-    "OliveOil": (0.720, 0.847, 0.833),
-    "PLAID": (0.904, 0.940, 0.944),
-    "PickupGestureWiimoteZ": (0.744, 0.704, 0.760),
-    "Plane": (1.000, 1.000, 1.000),
-    "SyntheticControl": (0.989, 0.997, 0.997),
-}
-"""The univariate sets: accuracy of FCN and ResNet (Fawaz et al. 2019, means of 5 runs) and of the ensemble InceptionTime (Fawaz et al.
-2020). Their PLAID and PickupGestureWiimoteZ were made equally long first, here they are as they are."""
-
-BEYOND = {"BasicMotions": 0.98, "JapaneseVowels": 0.985}
-"""The multivariate sets, and what is asked."""
-
-WANTED = 0.896
-"""The mean of the published FCN over the 17 sets: what the best single model is to reach."""
 
 
 class Candidate(NamedTuple):
@@ -96,13 +61,13 @@ def main() -> int:
     parser.add_argument("--model", default="fcn")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of a candidate (select only)")
     parser.add_argument("--only", default="", help="sets, parted by commas; default: all")
-    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--seeds", type=int, default=tables.SEEDS)
     parser.add_argument("--minutes", type=float, default=1e9)
-    parser.add_argument("--picture", type=Path, metavar="FILE.png", help="of the average ranks (table only)")
+    parser.add_argument("--page", type=Path, metavar="FILE.md", help="what to write the tables into (table only)")
     asked = parser.parse_args()
-    sets = asked.only.split(",") if asked.only else [*PUBLISHED, *BEYOND]
+    sets = asked.only.split(",") if asked.only else [*tables.PUBLISHED, *tables.BEYOND]
     if asked.what == "table":
-        return _table(asked.picture)
+        return _table(asked.page)
     if asked.data is None:
         parser.error(f"{asked.what} needs --data")
     if asked.set and asked.what == "final":
@@ -175,81 +140,19 @@ def _records() -> list[dict[str, Any]]:
     return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
 
 
-def _table(picture: Path | None) -> int:
-    """Both tables and what they tell; 1 if something that was asked for is measured and missed."""
-    _selected()
-    found = _measured()
-    missed = _against_what_is_asked(found)
-    _told(found, picture)
-    return missed
-
-
-def _selected() -> None:
-    found: dict[Candidate, dict[str, list[float]]] = {}
-    for record in _records():
-        if record["stage"] == "select":
-            of_set = found.setdefault(Candidate(record["model"], tuple(record["options"])), {})
-            of_set.setdefault(record["set"], []).append(record["accuracy"])
-    for candidate, of_set in found.items():
-        means = {name: statistics.mean(values) for name, values in of_set.items()}
-        print(f"{candidate}: {statistics.mean(means.values()):.4f} on {len(means)}: ", end="")
-        print(", ".join(f"{name} {value:.3f}" for name, value in sorted(means.items())))
-
-
-Measured = dict[str, dict[str, list[float]]]
-"""Accuracies by model and set, one a seed."""
-
-
-def _measured() -> Measured:
-    """What stands in the results; printed as a table."""
-    values: Measured = {}
-    for record in _records():
-        if record["stage"] == "final":
-            values.setdefault(record["model"], {}).setdefault(record["set"], []).append(record["accuracy"])
-    models = sorted(values)
-    names = ["set", *models, *THEIRS]
-    print(f"\n| {' | '.join(names)} |\n|{'---|' * len(names)}")
-    for name in (*PUBLISHED, *BEYOND):
-        cells = [_cell(values[model].get(name, [])) for model in models]
-        published = [f"{value:.3f}" for value in PUBLISHED[name]] if name in PUBLISHED else [""] * len(THEIRS)
-        print(f"| {name} | {' | '.join([*cells, *published])} |")
-    return values
-
-
-def _against_what_is_asked(values: Measured) -> int:
-    missed = 0
-    for model in sorted(values):
-        means = {name: statistics.mean(found) for name, found in values[model].items()}
-        mean = statistics.mean([means[name] for name in PUBLISHED if name in means] or [0.0])
-        whole = all(name in means for name in PUBLISHED)
-        print(f"\n{model}: {mean:.4f} on {sum(name in means for name in PUBLISHED)} of {len(PUBLISHED)} univariate sets")
-        missed += whole and mean < WANTED
-    return 1 if missed == len(values) and values else 0
-
-
-def _told(values: Measured, picture: Path | None) -> None:
-    """What the univariate sets tell of the models measured on all of them and of the published ones; sets are the sample."""
-    ours = {model: found for model, found in sorted(values.items()) if all(name in found for name in PUBLISHED)}
-    if not ours:
-        return
-    scores = {(name, model): np.array(found[name])[:, None] for model, found in ours.items() for name in PUBLISHED}
-    scores |= {(name, model): np.array([[value]]) for name, row in PUBLISHED.items() for model, value in zip(THEIRS, row, strict=True)}
-    family = stats.plain(stats.family(Field("accuracy", True, tuple(PUBLISHED), (*ours, *THEIRS), scores, frozenset())))
-    (told,) = verdict({"families": [family]})
-    print("", told.headline, *told.details, sep="\n")
-    if picture is not None:
-        letters = Lettering.find()
-        with figures.style(letters):
-            drawn = ranks(family, looks(family["arms"], letters))
-            write(picture, png(drawn))
-        print(f"\n![{drawn.alt}]({picture.name})")
-
-
-def _cell(values: list[float]) -> str:
-    if not values:
-        return "-"
-    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.3f}{spread}" + ("" if len(values) == SEEDS else f" ({len(values)})")
+def _table(page: Path | None) -> int:
+    """What was measured and what it tells, on a page too; 1 if what was asked for is measured and missed."""
+    records = _records()
+    values = tables.measured(records)
+    folded, parts, told = tables.folds(records), tables.parts(values), tables.told(values)
+    print(folded, parts, *([told.text] if told else []), sep="\n\n")
+    if page is not None:
+        text = filled(filled(page.read_text(encoding="utf-8"), "ucr folds", folded), "ucr", parts)
+        if told:
+            write(page.parent / PICTURE, told.picture)
+            text = filled(text, "ucr told", f"![{told.alt}]({PICTURE})\n\n{told.text}")
+        write(page, text)
+    return int(tables.missed(values))
 
 
 if __name__ == "__main__":

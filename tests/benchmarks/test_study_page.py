@@ -14,6 +14,8 @@ from convrnn.study.claims import claims, planted
 from convrnn.study.folder import read_lines as lines
 from tests.study.made import CLAIMED, write_articles, write_lines, write_study
 
+BEGIN, END = "<!-- study -->", "<!-- end of study -->"
+
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     monkeypatch.setattr("sys.argv", ["study_page.py", *map(str, arguments)])
@@ -60,12 +62,10 @@ def test_the_figures_of_a_page_are_those_of_the_tables(tmp_path: Path, monkeypat
 def test_the_table_of_a_readme_stands_between_its_marks(tmp_path: Path) -> None:
     study = write_articles(tmp_path / "articles")
     for name in ("README.md", "README.zh-CN.md"):
-        (tmp_path / name).write_text(f"before\n{study_page.BEGIN}\nstale\n{study_page.END}\nafter\n", encoding="utf-8")
+        (tmp_path / name).write_text(f"before\n{BEGIN}\nstale\n{END}\nafter\n", encoding="utf-8")
     study_page.write_readmes(study, tmp_path)
     made = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert made.startswith(f"before\n{study_page.BEGIN}\n| way | model | JapaneseVowels | digits |\n") and made.endswith(
-        f"\n{study_page.END}\nafter\n"
-    )
+    assert made.startswith(f"before\n{BEGIN}\n| way | model | JapaneseVowels | digits |\n") and made.endswith(f"\n{END}\nafter\n")
     assert "| 3 | `crnn` | " in made and "stale" not in made
     assert "| 方式 | 模型 | JapaneseVowels | digits |" in (tmp_path / "README.zh-CN.md").read_text(encoding="utf-8")
 

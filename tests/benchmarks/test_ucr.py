@@ -11,6 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import ucr_tables
+from benchmarks.ucr_tables import PUBLISHED
+
+MARKS = ("ucr folds", "ucr", "ucr told")
+
 
 @pytest.fixture
 def ucr(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
@@ -38,6 +43,18 @@ def run(ucr: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> in
     return ucr.main()
 
 
+def final(name: str, seed: int, accuracy: float) -> dict[str, Any]:
+    """A record of a test part."""
+    return {"stage": "final", "set": name, "model": "m", "options": [], "part": seed, "accuracy": accuracy}
+
+
+def table(ucr: ModuleType, monkeypatch: pytest.MonkeyPatch, records: list[dict[str, Any]], *arguments: str) -> int:
+    """`ucr.py table` where these records are all there is."""
+    ucr.RESULTS.parent.mkdir(exist_ok=True)
+    ucr.RESULTS.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+    return run(ucr, monkeypatch, "table", *arguments)
+
+
 def test_selection_reads_training_files_only_and_goes_on(
     ucr: ModuleType, waves: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -49,38 +66,43 @@ def test_selection_reads_training_files_only_and_goes_on(
     assert records[0]["command"].endswith("--only Waves --model fcn --set width=2 --set epochs=1")
     capsys.readouterr()
     assert run(ucr, monkeypatch, "table") == 0
-    assert "fcn width=2 epochs=1: " in capsys.readouterr().out
+    mean = np.mean([record["accuracy"] for record in records])
+    assert f"| set | `fcn width=2 epochs=1` |\n| --- | ---: |\n| Waves | {mean:.3f} |" in capsys.readouterr().out
 
 
 def test_the_mean_is_over_sets_and_judged_when_all_are_there(
     ucr: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def line(name: str, seed: int, accuracy: float) -> dict[str, Any]:
-        return {"stage": "final", "set": name, "model": "m", "options": [], "part": seed, "accuracy": accuracy}
-
-    records = [line(name, seed, 0.8 + 0.1 * seed) for name in ucr.PUBLISHED for seed in (0, 1)]
-    ucr.RESULTS.parent.mkdir()
-    ucr.RESULTS.write_text("".join(json.dumps(record) + "\n" for record in records[:-1]), "utf-8")
-    assert run(ucr, monkeypatch, "table") == 1
+    records = [final(name, seed, 0.8 + 0.1 * seed) for name in PUBLISHED for seed in (0, 1)]
+    assert table(ucr, monkeypatch, records[:-1]) == 1
     said = capsys.readouterr().out
     assert "| ACSF1 | 0.850 ± 0.071 (2) | 0.898 | 0.916 | 0.920 |" in said
-    assert f"m: {(16 * 0.85 + 0.8) / 17:.4f} on 17 of 17 univariate sets" in said
-    ucr.RESULTS.write_text("".join(json.dumps({**record, "accuracy": 0.9}) + "\n" for record in records[:-2]), "utf-8")
-    assert run(ucr, monkeypatch, "table") == 0
+    assert f"| **mean of the 17** | **{(16 * 0.85 + 0.8) / 17:.3f}** | 0.896 | 0.910 | 0.910 |" in said
+    assert "| JapaneseVowels (asked: 0.985) | - |  |  |  |" in said
+    assert table(ucr, monkeypatch, [{**record, "accuracy": 0.7} for record in records[:-2]]) == 0, "a model that lacks a set is not judged"
+    assert "| **mean of the 17** | 0.700 of 16 | 0.896 |" in capsys.readouterr().out
 
 
-def test_what_the_sets_tell_against_published_figures_and_its_picture(
-    ucr: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    worse = [{"stage": "final", "set": name, "model": "m", "options": [], "part": 0, "accuracy": 0.5} for name in ucr.PUBLISHED]
-    ucr.RESULTS.parent.mkdir()
-    ucr.RESULTS.write_text("".join(json.dumps(record) + "\n" for record in worse[1:]), "utf-8")
-    assert run(ucr, monkeypatch, "table", "--picture", str(tmp_path / "ranks.png")) == 0
-    assert not (tmp_path / "ranks.png").exists(), "a model that lacks a set has no rank"
-    ucr.RESULTS.write_text("".join(json.dumps(record) + "\n" for record in worse), "utf-8")
-    assert run(ucr, monkeypatch, "table", "--picture", str(tmp_path / "ranks.png")) == 1
-    said = capsys.readouterr().out
+def test_what_the_sets_tell_against_published_figures_on_the_page(ucr: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    records = [final(name, 0, 0.5) for name in PUBLISHED]
+    page = tmp_path / "page.md"
+    page.write_text("".join(f"{name}:\n<!-- {name} -->\nstale\n<!-- end of {name} -->\n" for name in MARKS), "utf-8")
+    (tmp_path / "images").mkdir()
+    assert table(ucr, monkeypatch, records[1:], "--page", str(page)) == 0
+    assert not list((tmp_path / "images").iterdir()), "a model that lacks a set has no rank"
+    assert table(ucr, monkeypatch, records, "--page", str(page)) == 1
+    said = page.read_text("utf-8")
+    assert "<!-- ucr -->\n| set | `m` | published FCN |" in said and "stale" not in said
     assert "InceptionTime is ahead, and cannot be told apart from published ResNet and published FCN." in said
     assert "InceptionTime is better than m, ahead on 17 of 17 sets" in said
-    assert "m 4.00. Not told apart: InceptionTime, published ResNet, published FCN." in said
-    assert (tmp_path / "ranks.png").read_bytes().startswith(b"\x89PNG")
+    assert "m 4.00. Not told apart: InceptionTime, published ResNet, published FCN.](images/ucr-ranks.png)" in said
+    assert (tmp_path / "images" / "ucr-ranks.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_says_what_the_records_say(root: Path) -> None:
+    records = [json.loads(line) for line in (root / "benchmarks" / "results" / "ucr.jsonl").read_text("utf-8").splitlines()]
+    values = ucr_tables.measured(records)
+    told = ucr_tables.told(values)
+    assert told is not None
+    page = (root / "docs" / "results.md").read_text("utf-8")
+    assert all(made in page for made in (ucr_tables.folds(records), ucr_tables.parts(values), told.text, told.alt))
