@@ -229,10 +229,13 @@ def _pair(field: Field, means: dict[tuple[str, str], float], found: Compared) ->
 
 def _standardised(field: Field, names: list[str], first: str, second: str, test: SignedRank | Crossed) -> float:
     """Cohen's d_z (1988): mean over deviation of the differences, of the sets where sets are the sample, else of the seeds."""
-    by_seed = [field.scores[name, first].mean(axis=1) - field.scores[name, second].mean(axis=1) for name in names]
-    if isinstance(test, Crossed) and len({len(each) for each in by_seed}) > 1:
-        return math.nan
-    units = np.mean(by_seed, axis=0) if isinstance(test, Crossed) else np.array([each.mean() for each in by_seed])
+    if isinstance(test, Crossed):
+        by_seed = [field.scores[name, first].mean(axis=1) - field.scores[name, second].mean(axis=1) for name in names]
+        if len({len(each) for each in by_seed}) > 1:
+            return math.nan
+        units = np.mean(by_seed, axis=0)
+    else:
+        units = np.array([field.scores[name, first].mean() - field.scores[name, second].mean() for name in names])
     spread = units.std(ddof=1) if len(units) > 1 else 0.0
     return float(units.mean() / spread) if spread > 1e-12 else math.nan
 
