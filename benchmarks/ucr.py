@@ -49,9 +49,6 @@ class Candidate(NamedTuple):
     model: str
     options: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
-        return " ".join((self.model, *self.options))
-
 
 def main() -> int:
     """Runs what is asked; 0 unless a model misses what is asked of it."""
@@ -66,6 +63,8 @@ def main() -> int:
     parser.add_argument("--page", type=Path, metavar="FILE.md", help="what to write the tables into (table only)")
     asked = parser.parse_args()
     sets = asked.only.split(",") if asked.only else [*tables.PUBLISHED, *tables.BEYOND]
+    if asked.page is not None and asked.what != "table":
+        parser.error("--page goes with table")
     if asked.what == "table":
         return _table(asked.page)
     if asked.data is None:
