@@ -1,116 +1,80 @@
 """Accuracy on real data, through the command line, several seeds each: `python benchmarks/accuracy.py --data DIR`.
 
 DIR holds the sets by name (see docs/results.md); a set that is not there is said and left out. Every run is one line of
-`benchmarks/results/accuracy.jsonl`: what was typed, the seed, the figures, the time. `--table` prints the table of docs/results.md from
-those lines and trains nothing. Nothing is chosen on a test part: the settings are those that the model names give.
+`benchmarks/results/accuracy.jsonl`: what was typed, the seed, the figures, the time. What stands there is not run again, but by `--again`,
+and then the later line counts. `--table` trains nothing and prints what was measured beside what was asked; `--pages` writes the tables of
+docs/results.md and of both READMEs (the row of the UCR sets from the records of `ucr.py`). Nothing is chosen on a test part: the settings
+are those that the model names give.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import shlex
-import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NoReturn
 
-RESULTS = Path(__file__).parent / "results" / "accuracy.jsonl"
+import accuracy_tables as tables
+from accuracy_tables import GOALS, Goal
+from pages import filled
 
+from convrnn.core.files import write
+from convrnn.core.language import Language
 
-class Goal(NamedTuple):
-    """One row of the table: arguments of `convrnn train` (DIR is replaced), the seeds, the figure and the bound it is held to.
-
-    With `folds` the rows are divided into so many, stratified, and each is held out once in place of a seed: as many rows as lines.
-    """
-
-    name: str
-    arguments: str
-    seeds: int
-    metric: str = "accuracy"
-    least: float | None = None
-    most: float | None = None
-    folds: int | None = None
-
-    def missed_by(self, value: float) -> bool:
-        """Whether a figure is outside the bounds."""
-        return (self.least is not None and value < self.least) or (self.most is not None and value > self.most)
-
-    @property
-    def asked(self) -> str:
-        """The bounds in words."""
-        return " ".join(f"{sign} {bound}" for sign, bound in ((">=", self.least), ("<=", self.most)) if bound is not None)
-
-
-LAST = "--set pool=last --set dropout=0"
-"""What is remembered is read from the last frame; a mean over frames would need no memory."""
-
-AT_40_000 = {
-    "crnn": 24,
-    "cnn-lstm": 32,
-    "gate-cnn-lstm": 44,
-    "parallel-cnn-lstm": 38,
-    "lstm-fcn": 37,
-    "cnn": 36,
-    "fcn": 49,
-    "tcn": 31,
-    "rnn": 196,
-    "lstm": 98,
-    "gru": 113,
-    "bilstm": 69,
-    "bigru": 80,
-}
-"""Widths at which each model has 40,000 parameters on `motif-order`, within 2.5 %."""
-
-
-GOALS = (
-    Goal("digits", "digits --model crnn", 5, least=0.970),
-    Goal("mnist mnist-cnn", "DIR/mnist --model mnist-cnn --set shuffle=false", 3, least=0.989),
-    Goal("mnist crnn", "DIR/mnist --model crnn", 3, least=0.990),
-    Goal("mnist bilstm", "DIR/mnist --model bilstm", 3, least=0.980),
-    Goal("JapaneseVowels", "DIR/ucr_uea/JapaneseVowels --model crnn", 5, least=0.975),
-    Goal("fsdd", "DIR/fsdd/recordings.zip --model crnn", 3, least=0.98),
-    Goal("ECG", "DIR/mts_baydogan/ECG --model crnn", 5),
-    Goal("PLAID", "DIR/ucr_uea/PLAID --model crnn", 1),
-    Goal("trec6", "DIR/trec6/TREC.train.gz --model text-cnn", 3, least=0.87),
-    Goal("mr_polarity", "DIR/mr_polarity --model text-cnn", 3, least=0.74),
-    Goal("zh_reviews", "DIR/zh_reviews/train.tsv.gz --model text-cnn", 3),
-    Goal("syllables", "syllables --model crnn", 3, metric="r2"),
-    Goal("dna_splice", "DIR/dna_splice/splice.data.gz --model tcn", 1, least=0.96, folds=10),
-    Goal("dna_promoters", "DIR/dna_promoters/promoters.data --model tcn", 1, folds=10),
-    Goal("covid-3-month", "covid-3-month --model crnn --epochs 25", 3, metric="r2"),
-    Goal("adding lstm", f"adding --model lstm {LAST}", 3, metric="rmse", most=0.1),
-    Goal("adding gru", f"adding --model gru {LAST}", 3, metric="rmse", most=0.1),
-    Goal("adding rnn", f"adding --model rnn {LAST}", 3, metric="rmse"),
-    Goal("copy lstm", f"copy --model lstm {LAST}", 1),
-    Goal("copy gru", f"copy --model gru {LAST}", 1),
-    Goal("copy rnn", f"copy --model rnn {LAST}", 1),
-    *(Goal(f"motif-order {model}", f"motif-order --model {model} --set width={width}", 3) for model, width in AT_40_000.items()),
-)
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "accuracy.jsonl"
+OF_UCR = ROOT / "benchmarks" / "results" / "ucr.jsonl"
+READMES: dict[Language, str] = {"en": "README.md", "zh": "README.zh-CN.md"}
 
 
 def main() -> int:
     """Runs what is asked; 0 if every bound is met."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with the sets")
-    parser.add_argument("--only", help="the row of this name, or rows whose name contains it")
+    parser.add_argument("--only", help="rows by name or by part of a name, parted by commas")
     parser.add_argument("--seeds", type=int, help="in place of the number each row has")
-    parser.add_argument("--table", action="store_true", help="print the table of what was measured")
+    parser.add_argument("--again", action="store_true", help="run what stands in the results once more")
+    parser.add_argument("--table", action="store_true", help="print the table of what was measured, and run nothing")
+    parser.add_argument("--pages", action="store_true", help="write what was measured into the pages, and run nothing")
     options = parser.parse_args()
-    alike = [goal for goal in GOALS if options.only is None or options.only in goal.name]
-    chosen = [goal for goal in alike if goal.name == options.only] or alike
-    if not options.table:
+    chosen = _chosen(options.only, parser.error)
+    if not (options.table or options.pages):
         for goal in chosen:
-            _measure(goal, options.data, options.seeds or goal.seeds)
-    return _table(chosen)
+            _measure(goal, options.data, options.seeds or goal.seeds, again=options.again)
+    if options.pages:
+        _write_pages()
+    records = _records(RESULTS)
+    print(tables.goals(records, chosen))
+    missed = tables.missed(records, chosen)
+    if missed:
+        print(f"outside their bounds: {', '.join(missed)}", file=sys.stderr)
+    return 1 if missed else 0
 
 
-def _measure(goal: Goal, data: Path | None, seeds: int) -> None:
-    """Each seed, of folds each fold of it; those folds that stand in the results are not run again."""
+def _chosen(only: str | None, refuse: Callable[[str], NoReturn]) -> Sequence[Goal]:
+    """The rows of these names; a name that is none's stands for the rows that contain it."""
+    if only is None:
+        return GOALS
+    names: set[str] = set()
+    for asked in only.split(","):
+        alike = {goal.name for goal in GOALS if asked in goal.name}
+        if not alike:
+            refuse(f"--only {asked}: no such row; they are {', '.join(goal.name for goal in GOALS)}")
+        names |= {asked} if asked in alike else alike
+    return [goal for goal in GOALS if goal.name in names]
+
+
+def _measure(goal: Goal, data: Path | None, seeds: int, again: bool) -> None:
+    """Each seed, of folds each fold of it."""
     arguments = shlex.split(goal.arguments)
     if arguments[0].startswith("DIR"):
         place = None if data is None else data / arguments[0].removeprefix("DIR/")
@@ -118,7 +82,7 @@ def _measure(goal: Goal, data: Path | None, seeds: int) -> None:
             print(f"{goal.name}: {arguments[0]} is not there, left out", file=sys.stderr)
             return
         arguments[0] = str(place)
-    done = {(record["name"], record["seed"], record["fold"]) for record in _records() if "fold" in record}
+    done = set() if again else {(record["name"], record["seed"], record.get("fold")) for record in _records(RESULTS)}
     for seed, fold in product(range(seeds), (None,) if goal.folds is None else range(goal.folds)):
         if (goal.name, seed, fold) in done:
             continue
@@ -137,6 +101,7 @@ def _measure(goal: Goal, data: Path | None, seeds: int) -> None:
             "parameters": found["parameters"],
             "seconds": found["seconds"]["train"],
             "machine": f"{platform.machine()}, {_cores()} cores",
+            "date": f"{datetime.now(UTC):%Y-%m-%d}",
         }
         _keep(record)
         where = "" if fold is None else f" fold {fold}"
@@ -151,8 +116,8 @@ def _trained(arguments: list[str]) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def _records() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
+def _records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def _keep(record: dict[str, Any]) -> None:
@@ -162,34 +127,20 @@ def _keep(record: dict[str, Any]) -> None:
 
 
 def _cores() -> int:
-    import os
-
     return len(os.sched_getaffinity(0))
 
 
-def _table(chosen: list[Goal]) -> int:
-    records: dict[str, dict[tuple[int, int | None], dict[str, Any]]] = {}
-    for record in _records():
-        records.setdefault(record["name"], {})[record["seed"], record.get("fold")] = record
-    print("| data, model | test figure | seeds | asked | parameters | seconds of training | command |\n|---|---|---|---|---|---|---|")
-    missed = 0
-    for goal in chosen:
-        found = list(records.get(goal.name, {}).values())
-        if not found:
-            continue
-        values = [record["value"] for record in found]
-        spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-        missed += goal.missed_by(statistics.mean(values))
-        times = f"{len(values)}{' folds' if goal.folds else ''}"
-        seconds = statistics.median(record["seconds"] for record in found)
-        command = (
-            f"`convrnn train {goal.arguments}`" if goal.folds is None else f"`python benchmarks/accuracy.py --data DIR --only {goal.name}`"
-        )
-        print(
-            f"| {goal.name} | {goal.metric} {statistics.mean(values):.4f}{spread} | {times} | {goal.asked} "
-            f"| {found[-1]['parameters']:,} | {seconds:.0f} | {command} |"
-        )
-    return 1 if missed else 0
+def _write_pages() -> None:
+    """The tables of docs/results.md and of both READMEs, between their marks."""
+    records, of_ucr = _records(RESULTS), _records(OF_UCR)
+    page = ROOT / "docs" / "results.md"
+    text = page.read_text(encoding="utf-8")
+    for name, made in {"folds": tables.folded(records), "made": tables.made(records), "runs": tables.runs(records)}.items():
+        text = filled(text, name, made)
+    write(page, text)
+    for language, name in READMES.items():
+        readme = (ROOT / name).read_text(encoding="utf-8")
+        write(ROOT / name, filled(readme, "results", tables.readme(records, of_ucr, language)))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from marks import filled
+from pages import filled
 
 from convrnn.core.errors import ConvrnnError, DataError
 from convrnn.core.files import write

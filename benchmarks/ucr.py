@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 import ucr_tables as tables
 from folded import train_fold
-from marks import filled
+from pages import filled
 
 import convrnn as cr
 from convrnn.api.options import parse

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from pages import table
 
 from convrnn.report import figures, verdict
 from convrnn.report.drawing import png
@@ -63,7 +64,7 @@ def folds(records: Iterable[Record]) -> str:
     means = {candidate: {name: statistics.mean(each) for name, each in of_set.items()} for candidate, of_set in found.items()}
     lines = [[name, *(f"{of[name]:.3f}" if name in of else "-" for of in means.values())] for name in sets]
     overall = [f"{statistics.mean(of.values()):.3f}" if len(of) == len(sets) else "" for of in means.values()]
-    return _table(["set", *(f"`{candidate}`" for candidate in found)], [*lines, ["**mean**", *overall]])
+    return table(["set", *(f"`{candidate}`" for candidate in found)], [*lines, ["**mean**", *overall]])
 
 
 def measured(records: Iterable[Record]) -> Accuracies:
@@ -82,7 +83,7 @@ def parts(values: Accuracies) -> str:
     theirs = [f"{statistics.mean(column):.3f}" for column in zip(*PUBLISHED.values(), strict=True)]
     lines.append([f"**mean of the {len(PUBLISHED)}**", *own, *theirs])
     lines += [[f"{name} (asked: {asked})", *_cells(values, name), *[""] * len(THEIRS)] for name, asked in BEYOND.items()]
-    return _table(["set", *(f"`{model}`" for model in values), *THEIRS], lines)
+    return table(["set", *(f"`{model}`" for model in values), *THEIRS], lines)
 
 
 def mean(of_set: Mapping[str, Sequence[float]]) -> float:
@@ -140,8 +141,3 @@ def _cells(values: Accuracies, name: str) -> Iterator[str]:
 
 def _count(of_set: Mapping[str, Sequence[float]]) -> int:
     return sum(name in of_set for name in PUBLISHED)
-
-
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rows = [head, ["---", *["---:"] * (len(head) - 1)], *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

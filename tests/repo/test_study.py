@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from benchmarks import study_page
-from benchmarks.marks import filled
+from benchmarks.pages import filled
 from convrnn.core.language import Language, speaking
 from convrnn.report.study_claims import markdown, summary
 from convrnn.study.articles import every_claim
