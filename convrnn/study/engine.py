@@ -110,14 +110,14 @@ class _Schedule:
             return
         yield from left
 
-    def _open(self, place: int, kind: Literal["trial", "seed"]) -> set[Job]:
-        """The jobs of a pair that are not settled; what is settled is tidied up, in case that a kill came in between."""
+    def _open(self, place: int, kind: Literal["trial", "seed"]) -> list[Job]:
+        """The jobs of a pair that are not settled, in order; what is settled is tidied up, in case that a kill came in between."""
         count = self._plan.seeds if kind == "seed" else self._plan.trials if self._plan.trials > 1 else 0
-        jobs = {Job(place, kind, number) for number in range(count)}
-        for job in [each for each in jobs if settled(run_of(self._study, self._plan, each))]:
+        jobs = [Job(place, kind, number) for number in range(count)]
+        over = [job for job in jobs if settled(run_of(self._study, self._plan, job))]
+        for job in over:
             tidy(run_of(self._study, self._plan, job))
-            jobs.remove(job)
-        return jobs
+        return [job for job in jobs if job not in over]
 
 
 def _training(study: Path, plan: Plan, job: Job) -> dict[str, Any]:
