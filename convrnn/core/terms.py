@@ -24,6 +24,9 @@ _TERMS: Mapping[str, Callable[[], str]] = {
     "mae": lambda: tr("mean absolute error"),
     "mse": lambda: tr("mean squared error"),
     "rmse": lambda: tr("root mean squared error"),
+    "rae": lambda: tr("relative absolute error"),
+    "rse": lambda: tr("relative squared error"),
+    "rrse": lambda: tr("root relative squared error"),
     "r2": lambda: tr("R\u00b2"),
 }
 

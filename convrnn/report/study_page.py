@@ -143,6 +143,8 @@ def pairs(family: Json) -> Markup:
         low=percent(min(pair["level"] for pair in found), 2),
         high=percent(max(pair["level"] for pair in found), 2),
     )
+    if family["scope"] == "sets":
+        explained += tr(" Where many sets tie, the interval may end at 0: the test rejects 0 and nothing beyond.")
     return join([folded(join([table(columns, rows), tag("p.under", explained)]), name, len(found) > LONG, heading=True), _omnibus(family)])
 
 

@@ -63,12 +63,14 @@ def pair_sentence(pair: Json) -> str:
         return tr("{first} and {second} cannot be told apart here (Holm p {p}, difference {difference} {between}).", **numbers)
     if pair["sets"] == 1:
         return tr("{first} is better than {second} (Holm p {p}, difference {difference} {between}).", **numbers)
-    return tr(
-        "{first} is better than {second}, ahead on {wins} of {sets} sets (Holm p {p}, difference {difference} {between}).",
-        **numbers,
-        wins=pair["wins"],
-        sets=pair["sets"],
-    )
+    numbers |= {name: pair[name] for name in ("wins", "ties", "sets")}
+    if pair["ties"]:
+        return tr(
+            "{first} is better than {second}, ahead on {wins} of {sets} sets and equal on {ties} "
+            "(Holm p {p}, difference {difference} {between}).",
+            **numbers,
+        )
+    return tr("{first} is better than {second}, ahead on {wins} of {sets} sets (Holm p {p}, difference {difference} {between}).", **numbers)
 
 
 def probability(p: float) -> str:
@@ -118,11 +120,12 @@ def _holds(family: Json) -> Sequence[str]:
                 sets=sets,
                 metric=metric,
                 pairs=pairs,
-            )
+            ),
+            *_relative(family),
         ]
     if family["seeds"] < 2:
         return [tr("There is one seed of each model: what another one would give cannot be told. Give --seeds 5 or more.")]
-    said = [
+    said: list[str] = [
         tr(
             "Tested over {seeds} seeds of each model and the test rows ({metric}, {pairs} pairs, Holm's correction).",
             seeds=family["seeds"],
@@ -130,6 +133,7 @@ def _holds(family: Json) -> Sequence[str]:
             pairs=pairs,
         )
     ]
+    said.extend(_relative(family))
     if sets == 1:
         said.append(tr("It holds for this data set; whether it holds for others, one set cannot say."))
     else:
@@ -146,6 +150,13 @@ def _holds(family: Json) -> Sequence[str]:
     if family["seeds"] < 5:
         said.append(tr("With {seeds} seeds only large differences can be told; five or more see smaller ones.", seeds=family["seeds"]))
     return said
+
+
+def _relative(family: Json) -> list[str]:
+    """Errors that are no longer in the unit of the target."""
+    if family["metric"] not in ("rae", "rse", "rrse"):
+        return []
+    return [tr("Errors of several sets are counted in that of guessing the mean of the test part, which is 1.")]
 
 
 def leaderboard(study: Study) -> list[str]:

@@ -36,11 +36,13 @@ class Tables(NamedTuple):
 
     Attributes:
         scores: `[K, n]`, more is better; see `scores.Field`.
+        by_rows: the sets whose rows are known one by one.
         metric: of each set.
         costs: the lines of `costs.jsonl`.
     """
 
     scores: Mapping[tuple[str, str], Floats]
+    by_rows: frozenset[str]
     metric: Mapping[str, str]
     costs: Mapping[tuple[str, str], Json]
 
@@ -50,7 +52,8 @@ class Tables(NamedTuple):
         found = fields(study)
         return cls(
             {cell: scores for field in found for cell, scores in field.scores.items()},
-            {each.set: each.metric for each in study.results},
+            frozenset().union(*(field.by_rows for field in found)),
+            {name: field.metric for field in found for name in field.sets},
             {(line["set"], line["arm"]): line for line in read_lines(study.folder / "costs.jsonl")},
         )
 
@@ -158,16 +161,17 @@ def _shared(tables: Tables, sets: Sequence[str], measure: Measure, first: str, s
 def _effect(tables: Tables, sets: Sequence[str], measure: Measure, first: str, second: str, level: float) -> Effect:
     """The mean over sets of first minus second; of costs of the logarithm of second over first, so that cheaper is above 0."""
     if measure == "quality":
-        return _interval([tables.scores[name, first] - tables.scores[name, second] for name in sets], level)
+        differences = [tables.scores[name, first] - tables.scores[name, second] for name in sets]
+        return _interval(differences, [name in tables.by_rows for name in sets], level)
     logs = [_logs(tables.costs[name, second], measure) - _logs(tables.costs[name, first], measure) for name in sets]
     if measure == "train_seconds":
-        return _interval(logs, level)
+        return _interval(logs, [False] * len(logs), level)
     mean = float(np.mean([each.mean() for each in logs]))
     return Effect(mean, mean, mean)
 
 
-def _interval(differences: Sequence[Floats], level: float) -> Effect:
-    found = Crossed.of(differences)
+def _interval(differences: Sequence[Floats], known: Sequence[bool], level: float) -> Effect:
+    found = Crossed.of(differences, known)
     low, high = found.interval(level)
     return Effect(found.difference, low, high)
 

@@ -7,9 +7,9 @@ then does not depend on which others were there. Sets are the sample; the conclu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -30,32 +30,70 @@ class SignedRank:
 
     @property
     def difference(self) -> float:
-        """The median of the means of any two differences (Hodges & Lehmann 1963), which is what the interval is around."""
-        return float(np.median(self._walsh()))
+        """The median of the means of any two differences (Hodges & Lehmann 1963); 0 where most sets tie, whatever the others say."""
+        return float(np.median(self._means())) / self._scale
+
+    @property
+    def leaning(self) -> int:
+        """Which way the ranks lean: above 0 where those of the sets on which the first model is ahead have the larger sum."""
+        means = self._means()
+        return int((means > 0).sum()) - int((means < 0).sum())
 
     def p(self) -> float:
         """Two-sided. Differences of 0 take their ranks and then leave (Pratt 1959)."""
-        d = np.array(self.differences)
-        twice = np.rint(2 * stats.rankdata(np.abs(d))).astype(np.int64)  # tied ranks are halves: doubled, all are whole
-        chances = _sums(tuple(sorted(twice[d != 0].tolist())))
-        found = int(twice[d > 0].sum())
-        return float(min(1.0, 2 * min(chances[: found + 1].sum(), chances[found:].sum())))
+        return min(1.0, 2 * min(self._tails(0)))
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Where the difference lies with this probability (Tukey's, of means of two); without end where so few sets cannot say."""
-        count = len(self.differences)
-        below = np.cumsum(_sums(tuple(range(2, 2 * count + 1, 2)))[::2])
-        cut = int(np.searchsorted(below, (1 - level) / 2 * (1 + 1e-9), side="right"))
-        walsh = self._walsh()
-        return (float(walsh[cut - 1]), float(walsh[-cut])) if cut else (-math.inf, math.inf)
+        """The differences that this very test does not reject; without end where so few sets cannot say.
 
-    def _walsh(self) -> Floats:
-        d = np.array(self.differences)
+        Without ties that is Tukey's interval. Where many sets tie, it may end at 0 though the test rejects 0: it is open there.
+        """
+        tail = (1 - level) / 2 * (1 + 1e-9)
+        places = np.union1d(self._means(), 0)
+        # No rank and no sign changes between two places, so that one difference between them stands for all.
+        tested = np.empty(2 * len(places) + 1, np.int64)
+        tested[1::2], tested[2:-1:2] = places, (places[:-1] + places[1:]) // 2
+        tested[0], tested[-1] = places[0] - 1, places[-1] + 1
+        ends = np.concatenate([[-math.inf], places / self._scale, [math.inf]])
+        first = self._first(tested, lambda at: self._tails(at)[1] > tail)
+        last = self._first(tested, lambda at: self._tails(at)[0] <= tail) - 1
+        return float(ends[(first + 1) // 2]), float(ends[last // 2 + 1])
+
+    @staticmethod
+    def _first(tested: NDArray[np.int64], holds: Callable[[int], bool]) -> int:
+        """The first place from which on a condition holds. It is asked at 0 to begin with, so that interval and p agree."""
+        low, high, at = 0, len(tested), int(np.searchsorted(tested, 0))
+        while low < high:
+            low, high = (low, at) if holds(int(tested[at])) else (at + 1, high)
+            at = (low + high) // 2
+        return low
+
+    def _tails(self, shift: int) -> tuple[float, float]:
+        """How likely so small and so large a sum of positive ranks is, were `shift` units the true difference."""
+        moved = self._whole() - shift
+        twice = np.rint(2 * stats.rankdata(np.abs(moved))).astype(np.int64)  # tied ranks are halves: doubled, all are whole
+        chances = _sums(tuple(sorted(twice[moved != 0].tolist())))
+        found = int(twice[moved > 0].sum())
+        return float(chances[: found + 1].sum()), float(chances[found:].sum())
+
+    @property
+    def _scale(self) -> float:
+        """Units in 1: a unit is a quarter of what is told from nothing, so that equal means are equal numbers and have one between them."""
+        largest = max(map(abs, self.differences), default=0.0)
+        return 4e12 / 10.0 ** max(0, math.ceil(math.log10(largest)) if largest else 0)
+
+    def _whole(self) -> NDArray[np.int64]:
+        """The differences in units, whole and multiples of 4."""
+        return 4 * np.rint(np.array(self.differences) * (self._scale / 4)).astype(np.int64)
+
+    def _means(self) -> NDArray[np.int64]:
+        """The mean of any two differences, one and itself too (Walsh 1949), in units."""
+        d = self._whole()
         first, second = np.triu_indices(len(d))
-        return np.sort((d[first] + d[second]) / 2)
+        return (d[first] + d[second]) // 2
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _sums(ranks: tuple[int, ...]) -> Floats:
     """The probability of each sum of those ranks whose sign is plus, each sign with a half."""
     chances = np.zeros(sum(ranks) + 1)
@@ -77,7 +115,7 @@ class Corrected(NamedTuple):
     Attributes:
         p: corrected.
         told: whether the pair differs, all pairs together being wrong in at most alpha of all studies.
-        level: of the interval that leaves out 0 just when the pair is told apart.
+        level: of the interval that has 0 inside just when the pair is not told apart.
     """
 
     p: float
@@ -85,23 +123,26 @@ class Corrected(NamedTuple):
     level: float
 
 
-def holm(probabilities: Sequence[float], alpha: float, omnibus: float = 0.0) -> list[Corrected]:
+def holm(probabilities: Sequence[float], alpha: float, gates: Sequence[float] | None = None) -> list[Corrected]:
     """Holm's correction (1979): the smallest of m against alpha / m, the next against alpha / (m - 1), until one fails.
 
     Args:
         probabilities: one a pair.
         alpha: of all pairs together.
-        omnibus: p of a test that any differ at all; no pair is told apart where it is above alpha.
+        gates: for each pair the p of a test that any model differs at all, where one was made of models that these two are among, else
+            0; no pair is told apart whose gate is above alpha.
     """
-    m, corrected, told = len(probabilities), omnibus, 0
+    m, corrected, told = len(probabilities), 0.0, 0
+    gates = gates or [0.0] * m
     found: dict[int, Corrected] = {}
-    for place, which in enumerate(sorted(range(m), key=probabilities.__getitem__)):
-        corrected = max(corrected, min(1.0, (m - place) * probabilities[which]))
-        told += corrected <= alpha
+    for place, which in enumerate(sorted(range(m), key=lambda pair: (gates[pair] > alpha, probabilities[pair]))):
+        p, gate = probabilities[which], gates[which]
+        corrected = max(corrected, min(1.0, (m - place) * p))
+        told += max(corrected, gate) <= alpha
         tail = alpha / (m - min(place, told))
-        if omnibus > alpha:  # as narrow as may be with 0 in every interval
-            tail = min(tail, 0.999 * min(probabilities))
-        found[which] = Corrected(corrected, corrected <= alpha, 1 - tail)
+        if gate > alpha:  # as narrow as may be with 0 inside
+            tail = min(tail, 0.999 * p)
+        found[which] = Corrected(max(corrected, gate), max(corrected, gate) <= alpha, 1 - tail)
     return [found[which] for which in range(m)]
 
 

@@ -2,7 +2,10 @@
 
 Where the mean of the scores of single rows is the value on record (accuracy, mean absolute or squared error, R squared), rows can be
 a sample; where it is not, or single answers were not kept, a seed has its value alone: `[K, 1]`. More is better: errors are negative.
-Of folds, each a test part once, a seed has the rows of all of them behind each other, or the mean of their values.
+Of folds, each a test part once, a seed has the rows of all of them behind each other, or the mean of their values by their rows.
+
+Errors in the unit of the target have no mean over sets, nor is 3 of one unit less than 4 of another: of several sets they are shares of
+the error that guessing the mean target of the test part makes, as in Witten & Frank's relative absolute error (2005, section 5.8).
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ class Field(NamedTuple):
     """All results of one metric.
 
     Attributes:
-        metric: its name.
+        metric: its name; see `RELATIVE`.
         higher: whether more of it is better.
         sets: names, in the order of the study.
         arms: names, in the order of the study.
@@ -44,14 +47,46 @@ class Field(NamedTuple):
     by_rows: frozenset[str]
 
 
+RELATIVE = {"mae": "rae", "mse": "rse", "rmse": "rrse"}
+"""Errors in the unit of the target, and their names as shares of what guessing the mean makes."""
+
+
 def fields(study: Study) -> list[Field]:
-    """One field a metric: an accuracy and an error have no mean.
+    """One field a metric: an accuracy and an error have no mean. A set whose targets are not on record has its errors for itself.
 
     Raises:
         DataError: results of one set that are not of the same metric, seeds or test rows.
     """
     kinds = list(dict.fromkeys((each.metric, each.higher) for each in study.results))
-    return [_field(study, *kind) for kind in kinds]
+    return [field for kind in kinds for field in _comparable(study, _field(study, *kind))]
+
+
+def _comparable(study: Study, field: Field) -> list[Field]:
+    """Fields over whose sets there are means: errors of several sets as shares of the error of guessing the mean."""
+    if field.metric not in RELATIVE or len(field.sets) == 1:
+        return [field]
+    guessed = {name: _guessed(study, field, name) for name in field.sets}
+    shared = _of_sets(field, [name for name in field.sets if guessed[name]])
+    scores = {(name, arm): each / guessed[name] for (name, arm), each in shared.scores.items()}
+    relative = shared._replace(metric=RELATIVE[field.metric], scores=scores)
+    return [*([relative] if relative.sets else []), *(_of_sets(field, [name]) for name in field.sets if not guessed[name])]
+
+
+def _of_sets(field: Field, names: Sequence[str]) -> Field:
+    scores = {cell: each for cell, each in field.scores.items() if cell[0] in names}
+    arms = tuple(arm for arm in field.arms if any(arm == other for _, other in scores))
+    return field._replace(sets=tuple(names), arms=arms, scores=scores, by_rows=field.by_rows & set(names))
+
+
+def _guessed(study: Study, field: Field, name: str) -> float:
+    """The error of guessing the mean target of the test part; 0 where the targets are not on record or all the same."""
+    first = next(each for each in study.results if (each.set, each.metric) == (name, field.metric))
+    parts = [study.answers(each) for each in study.results if (each.set, each.arm, each.seed) == (name, first.arm, first.seed)]
+    if not all(parts):
+        return 0.0
+    target = np.array([float(each.target) for part in parts for each in part])
+    off = target - target.mean()
+    return float({"mae": np.abs(off).mean(), "mse": off.var(), "rmse": off.std()}[field.metric])
 
 
 def _field(study: Study, metric: str, higher: bool) -> Field:
@@ -72,7 +107,7 @@ def _field(study: Study, metric: str, higher: bool) -> Field:
             by_rows.add(name)
         for arm, found in own.items():
             single = rows[arm]
-            each = single if known and single is not None else _values(found)
+            each = single if known and single is not None else _values(study, found)
             scores[name, arm] = each if higher else -each
     _same_rows(scores)
     return Field(metric, higher, sets, arms, scores, frozenset(by_rows))
@@ -90,9 +125,14 @@ def _rows(study: Study, results: Sequence[Result]) -> Floats | None:
     return np.stack(found) if len({len(each) for each in found}) == 1 else None
 
 
-def _values(results: Sequence[Result]) -> Floats:
-    """Where rows are not known: the value of each seed, of folds their mean, `[K, 1]`."""
-    return np.array([[np.mean([each.value for each in own])] for own in by_seed(results)], np.float64)
+def _values(study: Study, results: Sequence[Result]) -> Floats:
+    """Where the scores of rows are not known: the value of each seed, `[K, 1]`; of folds their mean, each counting by its rows if known."""
+    return np.array([[np.average([each.value for each in own], weights=_sizes(study, own))] for own in by_seed(results)], np.float64)
+
+
+def _sizes(study: Study, folds: Sequence[Result]) -> list[int]:
+    sizes = [len(study.answers(each)) for each in folds] if len(folds) > 1 else [1]
+    return sizes if all(sizes) else [1] * len(folds)
 
 
 def by_seed(results: Sequence[Result]) -> list[list[Result]]:

@@ -100,8 +100,10 @@ def compared(field: Field, alpha: float = ALPHA) -> list[Compared]:
     scope = _scope(field, alpha)
     tests = [_test(field, means, scope, *pair) for pair in pairs]
     plain = [test.p() for test in tests]
-    omnibus = _omnibus(field) if scope == "sets" else None
-    corrected = ranked.holm(plain, alpha, omnibus.f_p if omnibus else 0.0)
+    omnibus, everywhere = _omnibus(field) if scope == "sets" else None, set(_everywhere(field))
+    # A model that lacks a set was not in the omnibus test, which therefore says nothing of its pairs.
+    gates = [omnibus.f_p if omnibus and everywhere.issuperset(pair) else 0.0 for pair in pairs]
+    corrected = ranked.holm(plain, alpha, gates)
     return [Compared(*each) for each in zip(pairs, tests, plain, corrected, strict=True)]
 
 
@@ -197,14 +199,14 @@ def _test(field: Field, means: dict[tuple[str, str], float], scope: Scope, first
     if scope == "sets":
         # Rounded, so that .95 - .93 and .02 are the tie that they are.
         return SignedRank(tuple(round(means[name, first] - means[name, second], 12) for name in names))
-    return Crossed.of([field.scores[name, first] - field.scores[name, second] for name in names])
+    return Crossed.of([field.scores[name, first] - field.scores[name, second] for name in names], [name in field.by_rows for name in names])
 
 
 def _pair(field: Field, means: dict[tuple[str, str], float], found: Compared) -> Json:
     """One pair, the model that is ahead first; a difference above 0 is in its favour, whether more or less of the metric is better."""
     pair, test, p, corrected = found
     low, high = test.interval(corrected.level)
-    ahead = test.difference >= 0
+    ahead = _ahead(test)
     first, second = pair if ahead else pair[::-1]
     names = _common(field, first, second)
     by_set = np.round([means[name, first] - means[name, second] for name in names], 12)
@@ -215,7 +217,7 @@ def _pair(field: Field, means: dict[tuple[str, str], float], found: Compared) ->
         "wins": int((by_set > 0).sum()),
         "ties": int((by_set == 0).sum()),
         "losses": int((by_set < 0).sum()),
-        "difference": abs(test.difference),
+        "difference": test.difference if ahead else -test.difference,
         "low": low if ahead else -high,
         "high": high if ahead else -low,
         "level": corrected.level,
@@ -225,6 +227,11 @@ def _pair(field: Field, means: dict[tuple[str, str], float], found: Compared) ->
         "d_z": _standardised(field, names, first, second, test),
         "superiority": float(np.mean([_superiority(field.scores[name, first], field.scores[name, second]) for name in names])),
     }
+
+
+def _ahead(test: SignedRank | Crossed) -> bool:
+    """Whether the first model is ahead. Ranks lean to a model even where most sets tie, which makes the estimated difference 0."""
+    return (test.leaning, test.difference) >= (0, 0.0) if isinstance(test, SignedRank) else test.difference >= 0
 
 
 def _standardised(field: Field, names: list[str], first: str, second: str, test: SignedRank | Crossed) -> float:

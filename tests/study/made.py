@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,13 +41,21 @@ def field(
     return Field("accuracy", True, names, arms, scores, frozenset(names))
 
 
+def errors(random: np.random.Generator, models: int, *, seeds: int, rows: int) -> Field:
+    """A study of errors on one set, of equal models: each has rows that suit it, and its trainings hardly differ."""
+    arms = tuple(f"model-{number}" for number in range(models))
+    of_rows = random.standard_normal((models, 1, rows)) + 0.1 * random.standard_normal((models, seeds, rows))
+    return Field("mae", False, ("set",), arms, {("set", arm): of_rows[number] for number, arm in enumerate(arms)}, frozenset({"set"}))
+
+
 def write_lines(path: Path, records: Sequence[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in records), encoding="utf-8")
 
 
 class Plan(NamedTuple):
-    """What a made study is: gains in logits by model, sets with their numbers of test rows; models that are there for a claim alone."""
+    """What a made study is: gains in logits by model, sets with their numbers of test rows; models that are there for a claim alone; of
+    errors the unit of each set, if not 1."""
 
     gains: dict[str, float]
     sets: dict[str, int]
@@ -55,6 +64,10 @@ class Plan(NamedTuple):
     classes: int = 3
     epochs: int = 12
     aside: tuple[str, ...] = ()
+    units: Mapping[str, float] = MappingProxyType({})
+
+    def unit(self, name: str) -> float:
+        return self.units.get(name, 1.0)
 
 
 RECURRENT = ("rnn", "lstm", "gru", "bilstm", "bigru", "crnn", "lstm-fcn")
@@ -72,7 +85,7 @@ def write_study(folder: Path, plan: Plan, seed: int = 1) -> Path:
         labels = [f"c{number}" for number in random.integers(plan.classes, size=rows)]
         for arm, each in zip(plan.gains, hits, strict=True):
             for number, answers in enumerate(each):
-                write_run(folder / "runs" / name / arm / f"seed-{number}", plan, random, answers, labels)
+                write_run(folder / "runs" / name / arm / f"seed-{number}", plan, random, answers, labels, plan.unit(name))
                 results.append(result(plan, name, arm, number, answers, labels))
             costs.append(cost(random, name, arm, plan.seeds))
             gradients += [gradient(random, name, arm, when) for when in ("begin", "end") if arm in RECURRENT]
@@ -97,12 +110,12 @@ def write_study(folder: Path, plan: Plan, seed: int = 1) -> Path:
     return folder
 
 
-def write_run(run: Path, plan: Plan, random: np.random.Generator, answers: np.ndarray, labels: Sequence[str]) -> None:
+def write_run(run: Path, plan: Plan, random: np.random.Generator, answers: np.ndarray, labels: Sequence[str], unit: float) -> None:
     """Predictions and a learning curve."""
     if plan.metric == "accuracy":
         said = [{"label": label if hit else "another", "target": label} for hit, label in zip(answers, labels, strict=True)]
     else:
-        said = [{"value": float(1 - hit), "target": 0.0} for hit in answers]
+        said = [{"value": unit * (row % 4 + 1 - hit), "target": unit * (row % 4)} for row, hit in enumerate(answers)]
     write_lines(run / "predictions.jsonl", [{"name": str(row), **each} for row, each in enumerate(said)])
     end, speed = answers.mean(), random.uniform(1.5, 4.0)
     history = []
@@ -124,7 +137,7 @@ def result(plan: Plan, name: str, arm: str, seed: int, answers: np.ndarray, labe
         "seed": seed,
         "metric": plan.metric,
         "better": "higher" if accuracy else "lower",
-        "value": float(answers.mean() if accuracy else (1 - answers).mean()),
+        "value": float(answers.mean() if accuracy else plan.unit(name) * (1 - answers).mean()),
         "valid": float(answers.mean()),
         "parameters": 20000 + 37 * len(arm),
         "options": {"rate": 1e-3, "width": 32},

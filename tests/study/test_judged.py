@@ -27,7 +27,7 @@ def made(seed: int, gains: tuple[float, ...] = (0.0, 0.0, 0.0, -3.0)) -> Tables:
     for name in SETS:
         each = right(random, gains, seeds=5, rows=300)
         scores |= {(name, arm): each[number] for number, arm in enumerate(PLANTED)}
-    return Tables(scores, dict.fromkeys(SETS, "accuracy"), {})
+    return Tables(scores, frozenset(SETS), dict.fromkeys(SETS, "accuracy"), {})
 
 
 def found(record: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def test_what_was_not_measured_cannot_be_told() -> None:
 def test_costs_are_compared_by_their_ratio() -> None:
     """Half the parameters: a share of a half saved, and no interval."""
     costs = {(name, arm): {"parameters": size, "train_seconds": [size, size * 1.1]} for name in SETS for arm, size in SIZES.items()}
-    tables = Tables({}, dict.fromkeys(SETS, "accuracy"), costs)
+    tables = Tables({}, frozenset(), dict.fromkeys(SETS, "accuracy"), costs)
     parts = {part["measure"]: part for part in found(judged.judged(tables))["K6"]["parts"]}
     assert np.isclose(parts["parameters"]["effect"]["low"], np.log(2)) and parts["parameters"]["verdict"] == "held"
     assert parts["train_seconds"]["sets"] == ["JapaneseVowels", "digits"]

@@ -58,6 +58,40 @@ def test_the_interval_is_where_the_test_does_not_reject(level: float) -> None:
     assert low < SignedRank(tuple(d)).difference < high
 
 
+def tied(seed: int, count: int, zeros: float) -> np.ndarray:
+    """Differences of accuracies of two places, many of them equal or 0."""
+    random = np.random.default_rng(seed)
+    return np.round(random.normal(0.015, 0.03, count), 2) * (random.random(count) >= zeros)
+
+
+@pytest.mark.parametrize("zeros", [0.0, 0.3, 0.65])
+@pytest.mark.parametrize("seed", range(8))
+def test_with_ties_the_interval_is_still_where_the_test_does_not_reject(seed: int, zeros: float) -> None:
+    """Asked at each place where a rank or a sign changes, and between each two."""
+    d, level = tied(seed, 17, zeros), 0.95
+    low, high = SignedRank(tuple(d)).interval(level)
+    ends = np.unique(np.round([(a + b) / 2 for a in d for b in d], 9))
+    for shift in np.union1d(ends, (ends[:-1] + ends[1:]) / 2):
+        rejected = SignedRank(tuple(np.round(d - shift, 9))).p() <= 1 - level
+        assert rejected == (not low < shift < high) or shift in np.round([low, high], 9), "either end may be open"
+    assert SignedRank(tuple(d)).p() > 1 - level or not low < 0 < high
+
+
+def test_ranks_lean_to_who_is_ahead_though_most_sets_tie() -> None:
+    d = SignedRank((0.0,) * 15 + (-0.02,) * 3 + (-0.04,) * 3)
+    assert d.p() == 2 / 2**6 and d.leaning < 0
+    assert d.difference == 0 and d.interval(0.95) == (-0.02, 0.0), "open at 0"
+    assert SignedRank(tuple(-each for each in d.differences)).leaning > 0
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e3, 1e9])
+def test_the_unit_of_the_differences_does_not_matter(factor: float) -> None:
+    d = tied(1, 17, 0.3)
+    one, other = SignedRank(tuple(d)), SignedRank(tuple(d * factor))
+    assert other.p() == one.p()
+    assert (other.difference, *other.interval(0.9)) == pytest.approx([factor * each for each in (one.difference, *one.interval(0.9))])
+
+
 def test_five_sets_have_no_interval_of_95_percent() -> None:
     assert SignedRank((0.1, 0.2, 0.3, 0.4, 0.5)).interval(0.95) == (-np.inf, np.inf)
     assert SignedRank((0.1, 0.2, 0.3, 0.4, 0.5, 0.6)).interval(0.95) == (0.1, 0.6)
@@ -83,10 +117,17 @@ def test_holm_is_that_of_statsmodels(seed: int) -> None:
 
 
 def test_no_pair_is_told_apart_where_the_omnibus_test_sees_nothing() -> None:
-    found = holm([1e-6, 0.3, 0.9], 0.05, omnibus=0.2)
+    found = holm([1e-6, 0.3, 0.9], 0.05, [0.2] * 3)
     assert not any(each.told for each in found)
     assert [each.p for each in found] == [0.2, 0.6, 0.9]
-    assert all(1 - each.level < 1e-6 for each in found), "every interval holds 0"
+    assert 1 - found[0].level < 1e-6, "its interval holds 0"
+
+
+def test_a_pair_that_was_not_in_the_omnibus_test_needs_not_pass_it() -> None:
+    found = holm([1e-6, 0.001, 0.9], 0.05, [0.2, 0.0, 0.2])
+    assert [each.told for each in found] == [False, True, False]
+    assert found[1].p == pytest.approx(0.003), "of three pairs"
+    assert [1 - each.level < p for p, each in zip([1e-6, 0.001, 0.9], found, strict=True)] == [True, False, True]
 
 
 @pytest.mark.parametrize("ties", [False, True])

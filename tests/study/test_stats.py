@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from convrnn.core.errors import DataError
-from convrnn.report import read_study
+from convrnn.report import read_study, verdict
 from convrnn.report.records import Answer
 from convrnn.study import stats
-from convrnn.study.scores import fields, row_scores
+from convrnn.study.scores import Field, fields, row_scores
 from tests.study.made import ERRORS, Plan, write_lines, write_study
 
 Folder = Callable[[str], Path]
@@ -50,6 +50,57 @@ def test_every_pair_is_told_apart_just_where_its_interval_leaves_out_0(finished:
         assert pair["difference"] >= 0 and 0 <= pair["superiority"] <= 1
     rnn = [pair for pair in found["pairs"] if "rnn" in (pair["first"], pair["second"])]
     assert all(pair["second"] == "rnn" for pair in rnn if pair["told"]) and any(pair["told"] for pair in rnn), "it was made worse by far"
+
+
+def of_sets(**differences: Sequence[float]) -> Field:
+    """Accuracies of .9 and of .9 less these, a set each; a model may lack the last sets."""
+    longest = max(map(len, differences.values()))
+    sets = tuple(f"set-{number}" for number in range(longest))
+    cells = {(name, arm): np.array([[0.9 - less]]) for arm, own in differences.items() for name, less in zip(sets, own, strict=False)}
+    return Field("accuracy", True, sets, tuple(differences), cells, frozenset())
+
+
+def test_where_most_sets_tie_the_winner_is_who_is_ahead_on_the_others() -> None:
+    found = stats.plain(stats.family(of_sets(first=[0.02, 0.02, 0.02, 0.04, 0.04, 0.05] + [0.0] * 15, second=[0.0] * 21)))
+    (pair,) = found["pairs"]
+    assert (pair["first"], pair["told"], pair["wins"], pair["ties"], pair["losses"]) == ("second", True, 6, 15, 0)
+    assert (pair["difference"], pair["low"]) == (0, 0) and pair["high"] > 0
+    (said,) = verdict({"families": [found]})
+    assert said.headline == "second is better than every other model here."
+    assert said.details[0].startswith("second is better than first, ahead on 6 of 21 sets and equal on 15 (Holm p = 0.031")
+
+
+def test_a_model_that_lacks_a_set_is_not_held_up_by_the_test_of_those_that_have_all() -> None:
+    random = np.random.default_rng(0)
+    alike = {name: random.normal(0.4, 0.01, 12).tolist() for name in "abc"}
+    found = stats.plain(stats.family(of_sets(**alike, d=[0.0] * 11)))
+    assert found["scope"] == "sets" and found["friedman"]["f_p"] > 0.05 and found["friedman"]["models"] == 3
+    assert {(pair["first"], pair["second"]) for pair in found["pairs"] if pair["told"]} == {("d", "a"), ("d", "b"), ("d", "c")}
+
+
+def test_errors_of_several_sets_are_shares_of_what_guessing_makes_in_whatever_unit(tmp_path: Path) -> None:
+    of_one = Plan({"crnn": 0.7, "gru": 0.1, "rnn": -1.5}, {"small": 100, "large": 60}, 5, metric="mae", epochs=1)
+    found = []
+    for number, units in enumerate(({}, {"large": 1e4})):
+        folder = write_study(tmp_path / str(number), of_one._replace(units=units))
+        stats.write(folder)
+        found.append(family(folder))
+    assert found[0]["metric"] == "rae" and found[0]["better"] == "lower" and found[0]["test_rows"] == {"large": 60, "small": 100}
+    assert [line["mean"] for line in found[1]["leaderboard"]] == pytest.approx([line["mean"] for line in found[0]["leaderboard"]])
+    assert [pair["holm"] for pair in found[1]["pairs"]] == pytest.approx([pair["holm"] for pair in found[0]["pairs"]])
+    study = read_study(tmp_path / "0")
+    for each in found[0]["cells"]:
+        own = [result.value for result in study.results if (result.set, result.arm) == (each["set"], each["arm"])]
+        assert each["values"] == pytest.approx(own), "of targets 0, 1, 2, 3 guessing the mean is wrong by 1"
+
+
+def test_a_set_whose_targets_are_not_on_record_has_its_errors_for_itself(tmp_path: Path) -> None:
+    folder = write_study(tmp_path, Plan({"crnn": 0.7, "rnn": -1.5}, {"one": 60, "two": 60, "three": 60}, 5, metric="mae", epochs=1))
+    for path in (folder / "runs" / "two").glob("*/*/predictions.jsonl"):
+        path.unlink()
+    stats.write(folder)
+    families = json.loads((folder / "statistics.json").read_text())["families"]
+    assert [(each["metric"], each["sets"]) for each in families] == [("rae", ["one", "three"]), ("mae", ["two"])]
 
 
 def test_means_and_intervals_are_those_of_the_results(finished: Folder) -> None:
