@@ -10,7 +10,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -141,7 +141,7 @@ def delimiter_of(text: str, plain: str = "") -> str | None:
     preferred = {"tsv": "\t", "tab": "\t", "csv": ","}.get(plain.rpartition(".")[2], "")
     best, best_score = None, (0.0, False, 0)
     for delimiter in ",;\t|":
-        counts = Counter(len(row) for row in csv.reader(head, delimiter=delimiter) if row)
+        counts = Counter(len(row) for row in _csv(head, delimiter) if row)
         width, lines_so_wide = counts.most_common(1)[0] if counts else (0, 0)
         score = (round(lines_so_wide / max(len(head), 1), 1), delimiter == preferred, width)
         if width > 1 and score > best_score:
@@ -249,15 +249,15 @@ def _json_values(source: Content, text: str) -> Iterator[tuple[int, Any]]:
         try:
             yield from enumerate(json.loads(text), start=1)
             return
-        except json.JSONDecodeError as error:
-            raise DataError(f"{source.name}:{error.lineno}", tr("expected JSON: {why}", why=error.msg), tr("correct the file")) from error
+        except (ValueError, RecursionError) as error:
+            where = f"{source.name}:{getattr(error, 'lineno', 1)}"
+            raise DataError(where, tr("expected JSON: {why}", why=getattr(error, "msg", error)), tr("correct the file")) from error
     for number, line in lines(text):
         try:
             yield number, json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{source.name}:{number}", tr("expected one JSON object a line: {why}", why=error.msg), tr("correct the line")
-            ) from error
+        except (ValueError, RecursionError) as error:  # no JSON, a number of thousands of digits, or nested too deeply
+            problem = tr("expected one JSON object a line: {why}", why=getattr(error, "msg", error))
+            raise DataError(f"{source.name}:{number}", problem, tr("correct the line")) from error
 
 
 def read_arrow(source: Content) -> Table:
@@ -313,6 +313,12 @@ def _unquoted(text: str, delimiter: str) -> list[tuple[int, list[str]]] | None:
     return [(number, [cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) else cell for cell in row]) for number, row in rows]
 
 
+def _csv(text: Iterable[str], delimiter: str) -> Any:
+    """A reader of cells of any length: a whole row is one where the delimiter is another."""
+    csv.field_size_limit(2**31 - 1)  # the largest that every platform takes
+    return csv.reader(text, delimiter=delimiter)
+
+
 def _rows(text: str, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
     if delimiter == " " or delimiter is None:
         for number, line in lines(text):
@@ -322,8 +328,7 @@ def _rows(text: str, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
     if plain is not None:
         yield from plain
         return
-    csv.field_size_limit(1 << 30)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = _csv(io.StringIO(text, newline=""), delimiter)
     start = 1
     for row in reader:
         if any(cell.strip() for cell in row):

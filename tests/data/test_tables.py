@@ -136,6 +136,13 @@ def test_lines_after_a_quoted_line_end_keep_their_numbers(put: Put) -> None:
     assert read(put("a.csv", 'text,label\n"a,\nb",x\nc,y\n')).train.names == ["a.csv:2", "a.csv:4"]
 
 
+def test_rows_as_long_as_they_like(put: Put) -> None:
+    """Longer than the largest field of the csv module, as any row is where another delimiter is tried."""
+    row = ",".join(["0.25"] * 30_000)
+    assert delimiter_of(f"{row},a\n{row},b\n") == ","
+    assert read(put("d.csv", f'text,label\n"{row}",a\n"b, c",b\n')).train.inputs[0] == row
+
+
 def test_decimal_commas(put: Put) -> None:
     source = read(put("eu.csv", "a;b;label\n1,5;2;x\n3,25;-4,5;y\n"))
     assert [array[:, 0].tolist() for array in source.train.inputs] == [[1.5, 2], [3.25, -4.5]]
@@ -202,6 +209,8 @@ def test_mistakes(put: Put, text: str, options: dict[str, str], message: str) ->
         ('{"x":[1,2],"z":[1],"label":"a"}\n', "d.jsonl:1: expected lists of one length, got x 2, z 1"),
         ('{"x":[[1,2]],"label":"a"}\n{"x":[[1]],"label":"b"}\n', "d.jsonl:2: expected 2 channels"),
         ("3\n", "d.jsonl:1: expected a JSON object, got 3"),
+        ("[" * 100_000, "d.jsonl:1: expected one JSON object a line: maximum recursion depth exceeded"),
+        ('{"x":[' + "1" * 5000 + "]}\n", "d.jsonl:1: expected one JSON object a line: Exceeds the limit"),
     ],
 )
 def test_mistakes_in_jsonl(put: Put, text: str, message: str) -> None:
