@@ -26,6 +26,9 @@ DOCUMENTS = re.compile(
 )
 """Names that explain a folder of data and are none themselves."""
 
+_LEFT_BY_SYSTEMS = re.compile(r"(?i)\.|__MACOSX|(thumbs\.db|desktop\.ini)$")
+"""How names of files begin that people do not see: hidden ones, and what macOS and Windows leave in folders and archives."""
+
 # The hundred most frequent characters of running Chinese, simplified and traditional: a quarter to a half of any text.
 _COMMON = frozenset(
     "的一是了我不人在他有这个上们来到时大地为子中你说生国年着就那和要她出也得里后自以会家可下而过天去能对小多然于心学么之都好看起发当没成只如事把还用第样道想作种开美总从"
@@ -93,7 +96,7 @@ def data_files(folder: Traversable) -> list[Traversable]:
     entries = [
         entry
         for entry in folder.iterdir()
-        if not entry.name.startswith((".", "__MACOSX")) and not (entry.is_file() and DOCUMENTS.search(entry.name))
+        if not _LEFT_BY_SYSTEMS.match(entry.name) and not (entry.is_file() and DOCUMENTS.search(entry.name))
     ]
     return sorted(entries, key=lambda entry: entry.name)
 
@@ -128,7 +131,7 @@ def unpacked(name: str, data: bytes) -> Content:
             data, plain = gzip.decompress(data), name[:-3]
         elif name.lower().endswith(".zip"):
             archive = _opened(io.BytesIO(data))
-            members = [member for member in archive.namelist() if not member.endswith("/") and not member.startswith("__MACOSX")]
+            members = [member for member in archive.namelist() if not member.endswith("/") and not _LEFT_BY_SYSTEMS.match(member)]
             if len(members) != 1:
                 raise DataError(
                     name, tr("expected one file in the archive, got {got}", got=len(members)), tr("unpack it and name the folder")

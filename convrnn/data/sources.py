@@ -279,7 +279,15 @@ def _folder(folder: Traversable, how: _How) -> Source:
     roles = {role: entry for entry in folders if (role := role_of(entry.name, whole=True)) is not None}
     if "train" in roles:
         return _part_folders(folder.name, roles, how)
-    if folders and not files and all(is_class_folder(entry) for entry in folders):
+    empty = [entry for entry in folders if not data_files(entry)]
+    classes = [entry for entry in folders if is_class_folder(entry)]
+    if classes and not files and len(classes) + len(empty) == len(folders):
+        if empty:
+            raise DataError(
+                folder.name,
+                tr("the folder of class {title!r} is empty", title=empty[0].name),
+                tr("put files into it, or remove it"),
+            )
         return Source(folder.name, class_folders(folder.name, folders, how.encoding))
     if files and not folders and all(PICTURE.search(file.name) for file in files) and not how.labelled:
         return Source(folder.name, loose_pictures(folder.name, files))

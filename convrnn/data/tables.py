@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources.abc import Traversable
 from typing import Any
 
@@ -190,17 +190,37 @@ def read_delimited(source: Content, text: str, delimiter: str | None, notes: tup
     if delimiter == ";" and any(_DECIMAL_COMMA.fullmatch(cell) for column in cells for cell in column[:_SAMPLE]):
         cells = tuple(tuple(cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in column) for column in cells)
         said = (*said, tr("{name}: decimal commas are read as points", name=source.name))
-    return Table(source.name, columns, cells, [number for number, _ in body], header, (*notes, *said))
+    table = Table(source.name, columns, cells, [number for number, _ in body], header, (*notes, *said))
+    return without_index(table) if header else table
+
+
+def without_index(table: Table) -> Table:
+    """A table without a first column that only numbers the rows: whole numbers, each once, and no name but the one that pandas gives.
+
+    Any other first column without a name is called `column 1`.
+    """
+    title, *others = table.columns
+    if title not in ("", "Unnamed: 0"):
+        return table
+    cells = [str(cell).strip() for cell in table.cells[0]]
+    if not others or len(set(cells)) < len(cells) or not all(map(str.isdecimal, cells)):
+        return replace(table, columns=(title or "column 1", *others))
+    said = tr("{name}: the first column numbers the rows; it is left out", name=table.name)
+    return replace(table, columns=tuple(others), cells=table.cells[1:], notes=(*table.notes, said))
 
 
 def has_header(first: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
     """Whether the first row names the columns rather than being data.
 
     It does where a cell bears a well-known name such as label, text or 标签, where text stands over numbers, or where a cell stands over
-    labels that it is not one of.
+    labels that it is not one of. The first cell may be empty, as over an index of pandas: over 0, 1, 2, ... it is a header, else the others
+    tell.
     """
-    if any(not cell for cell in first):
+    if any(not cell for cell in first[1:]):
         return False
+    if len(first) > 1 and not first[0]:
+        index = bool(body) and [row[0] for row in body] == [str(row) for row in range(len(body))]
+        return index or has_header(first[1:], [row[1:] for row in body])
     if not body:
         return any(cell.lower() in KNOWN_NAMES for cell in first)
     columns = list(zip(*body, strict=True)) if len({len(row) for row in body} | {len(first)}) == 1 else [tuple(row[0] for row in body)]

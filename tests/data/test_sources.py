@@ -190,6 +190,12 @@ def test_pictures_one_folder_a_class(put: Put, tmp_path: Path, packed: bool) -> 
     assert any("4 of 6 pictures are grey" in note for note in source.notes)
 
 
+def test_what_systems_leave_in_folders_is_no_data(put: Put, tmp_path: Path) -> None:
+    for name in ("c/a/1.txt", "c/a/Thumbs.db", "c/b/1.txt", "c/b/.DS_Store", "c/desktop.ini"):
+        put(name, "some words")
+    assert read(tmp_path / "c").train.targets == ["a", "b"]
+
+
 def test_pictures_to_predict(tmp_path: Path) -> None:
     Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3)).save(tmp_path / "a.png")
     for place in (tmp_path, tmp_path / "a.png"):
@@ -248,6 +254,7 @@ def test_parts_of_other_shapes(put: Put) -> None:
             "2 training files, and it is not clear which to read: x.test, x.train, y.train; name one, for example d/x.train",
         ),
         (("a/x.csv", "b/x.csv"), "2 folders, no data file: a, b; name one, for example d/a"),
+        (("a/1.txt", "b/README.md"), "the folder of class 'b' is empty; put files into it, or remove it"),
         (("x.mp4", "y.mp4"), "files such as x.mp4 are not read"),
         (("one.csv", "two.csv"), "2 files, and it is not clear which to read"),
     ],

@@ -46,6 +46,10 @@ def test_delimiters(text: str, name: str, expected: str | None) -> None:
         (["kind", "words"], [["neg", "bad"], ["pos", "fine"], ["neg", "poor"], ["pos", "ok"]], True),
         (["label", "0", "1"], [["x", "0.5", "0.1"]], True),
         (["cat", "0.5"], [["dog", "0.1"], ["cat", "0.2"]], False),
+        (["", "text", "label"], [["7", "good", "pos"], ["3", "bad", "neg"]], True),
+        (["", "0", "1"], [["0", "0.5", "a"], ["1", "0.1", "b"]], True),
+        (["", "0.2", "1"], [["0.3", "0.5", "a"], ["0.1", "0.1", "b"]], False),
+        (["", "good", "pos"], [["x", "bad", "neg"], ["y", "fine", "pos"]], False),
     ],
 )
 def test_headers(first: list[str], body: list[list[str]], expected: bool) -> None:
@@ -147,6 +151,18 @@ def test_decimal_commas(put: Put) -> None:
     source = read(put("eu.csv", "a;b;label\n1,5;2;x\n3,25;-4,5;y\n"))
     assert [array[:, 0].tolist() for array in source.train.inputs] == [[1.5, 2], [3.25, -4.5]]
     assert "eu.csv: decimal commas are read as points" in source.notes
+
+
+@pytest.mark.parametrize("title", ["", "Unnamed: 0"])
+def test_an_index_as_pandas_writes_it_is_no_input(put: Put, title: str) -> None:
+    source = read(put("p.csv", f"{title},a,b,label\n4,1,2,x\n0,3,4,y\n"))
+    assert source.train.inputs[0][:, 0].tolist() == [1, 2] and source.columns.inputs == ("a", "b")
+    assert "p.csv: the first column numbers the rows; it is left out" in source.notes
+    assert read_part(put("q.csv", "a,b\n1,2\n"), source.columns).inputs[0][:, 0].tolist() == [1, 2]
+
+
+def test_a_column_without_a_name_that_is_no_index(put: Put) -> None:
+    assert read(put("p.csv", ",b,label\n1.5,2,x\n3.5,4,y\n")).columns.inputs == ("column 1", "b")
 
 
 def test_groups(put: Put) -> None:
