@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from convrnn.core.errors import DataError
 from convrnn.core.labels import label, to_number
 from convrnn.core.language import tr
-from convrnn.data.columns import numbers, resolve
+from convrnn.data.columns import numbers, places_in_time, resolve
 from convrnn.data.examples import RECOGNISE, Columns, Examples, Kind, Layout, Target
 from convrnn.data.opening import content
 from convrnn.data.pictures import alike, picture
@@ -171,14 +171,11 @@ def _long(table: Table, columns: Columns, notes: tuple[str, ...], labelled: bool
 
 
 def _in_time(table: Table, columns: Columns, owner: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """The rows series by series, within a series by time if that is a number, else as they stand."""
+    """The rows series by series, within a series by time, or without one as they stand."""
     in_file = np.argsort(owner, kind="stable")
     if columns.time is None:
         return in_file, ()
-    times, bad = numbers(table.column(columns.time))
-    if bad or np.isnan(times).any():
-        return in_file, (tr("{name}: {time!r} is not numeric, rows keep the order of the file", name=table.name, time=columns.time),)
-    by_time = np.lexsort((times, owner))
+    by_time = np.lexsort((places_in_time(table, columns.time), owner))
     return by_time, () if (by_time == in_file).all() else (
         tr("{name}: rows were put in order of {time!r}", name=table.name, time=columns.time),
     )

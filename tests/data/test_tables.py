@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +86,37 @@ def test_long_rows_are_put_in_order_of_time(put: Put) -> None:
     assert [array.tolist() for array in source.train.inputs] == [[[1, 2], [3, 4]], [[5, 6], [7, 8]], [[9, 9]]]
     assert source.train.channels == ("v", "w") and source.train.targets == ["x", "y", "x"]
     assert "l.csv: rows were put in order of 'time'" in source.notes
+
+
+def test_dates_put_rows_in_order(put: Put) -> None:
+    text = "id,date,v,label\n" + "".join(f"a,2024-01-{day:02},{day},x\nb,2024-02-{day:02},{day},y\n" for day in (3, 5, 4, 1, 2))
+    source = read(put("l.csv", text))
+    assert [array[:, 0].tolist() for array in source.train.inputs] == [[1, 2, 3, 4, 5]] * 2
+    assert source.columns.time == "date" and "l.csv: rows were put in order of 'date'" in source.notes
+    assert read(put("m.csv", text.replace("date", "seen")), id="id", time="seen").train.inputs[0][:, 0].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_a_time_that_orders_nothing_is_said_and_if_named_an_error(put: Put) -> None:
+    path = put("l.csv", "id,date,v,label\na,2024-01-02,1,x\na,3/4/2024,2,x\nb,2024-01-02,3,y\nb,2024-01-01,4,y\n")
+    source = read(path)
+    assert [array[:, 0].tolist() for array in source.train.inputs] == [[1, 2], [3, 4]] and source.columns.time is None
+    assert any(
+        "l.csv:3:date: expected a number or a date, got '3/4/2024'; rows keep the order of the file" in note for note in source.notes
+    )
+    with pytest.raises(DataError, match=r"l\.csv:3:date: expected a number or a date, got '3/4/2024'; write dates as 2024-12-31"):
+        read(path, time="date")
+    with pytest.raises(DataError, match=r"l\.csv:3:t: expected a number or a date, got ''"):
+        read(put("l.csv", "id,t,v,label\na,2,1,x\na,,2,x\nb,1,3,y\n"), time="t")
+
+
+def test_a_column_of_dates_is_no_input(put: Put) -> None:
+    when = [datetime.date(2024, 1, day) for day in (1, 2, 3, 4)]
+    for columns in ({"x": [[1.0, 2.0]] * 4}, {"words": ["so good", "so bad", "as good", "as bad"]}, {"a": [1.0] * 4, "b": [2.0] * 4}):
+        for cells in (when, [str(day) for day in when]):
+            buffer = io.BytesIO()
+            parquet.write_table(pa.table({"when": cells, **columns, "label": ["a", "b", "a", "b"]}), buffer)
+            source = read(put("d.parquet", buffer.getvalue()))
+            assert source.columns.inputs == tuple(columns) and "d.parquet: not used: 'when'" in source.notes
 
 
 def test_long_by_a_named_id_with_interleaved_rows(put: Put) -> None:
