@@ -16,7 +16,7 @@ from convrnn.core.errors import DataError
 from convrnn.core.language import tr
 from convrnn.data.examples import RECOGNISE, Columns, Examples, Kind, Target
 from convrnn.data.layouts import examples_of
-from convrnn.data.tables import Table
+from convrnn.data.tables import Table, without_index
 from convrnn.data.timeseries import series_notes
 from convrnn.modality.sound import Sound, as_samples
 
@@ -80,7 +80,7 @@ def from_frame(frame: Any, columns: Columns = RECOGNISE, labelled: bool = False,
     names, cells = _frame_columns(frame)
     if not names or not len(cells[0]):
         raise DataError(name, tr("expected at least one row and column, got none"), tr("give some rows"))
-    table = Table(name, tuple(names), tuple(cells), range(len(cells[0])))
+    table = without_index(Table(name, tuple(names), tuple(cells), range(len(cells[0]))))
     return examples_of(table, columns, labelled)[0]
 
 
@@ -88,9 +88,9 @@ def _frame_columns(frame: Any) -> tuple[list[str], list[list[Any]]]:
     module = type(frame).__module__.partition(".")[0]
     if module == "pyarrow":
         return list(frame.column_names), [column.to_pylist() for column in frame.columns]
-    names = list(frame.columns)
-    to_list = (lambda column: column.to_list()) if module == "polars" else (lambda column: column.tolist())
-    return [str(title) for title in names], [[_plain(cell) for cell in to_list(frame[title])] for title in names]
+    # By place, since two columns of pandas may have one name.
+    columns = [frame.to_series(place) if module == "polars" else frame.iloc[:, place] for place in range(frame.shape[1])]
+    return [str(title) for title in frame.columns], [[_plain(cell) for cell in column.to_list()] for column in columns]
 
 
 def _plain(cell: Any) -> Any:

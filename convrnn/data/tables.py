@@ -90,6 +90,9 @@ class Table:
         header: whether the file names its columns.
         notes: what to tell the user.
         folder: where the file lies, for cells that name other files; None: nowhere.
+
+    Raises:
+        DataError: two columns of one name.
     """
 
     name: str
@@ -99,6 +102,11 @@ class Table:
     header: bool = True
     notes: tuple[str, ...] = ()
     folder: Traversable | None = None
+
+    def __post_init__(self) -> None:
+        if len(set(self.columns)) < len(self.columns):
+            twice = Counter(self.columns).most_common(1)[0][0]
+            raise DataError(self.name, tr("two columns are called {twice!r}", twice=twice), tr("rename one of them"))
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -182,9 +190,6 @@ def read_delimited(source: Content, text: str, delimiter: str | None, notes: tup
     if not body:
         raise DataError(source.name, tr("a header and no rows"), tr("give a file with data"))
     columns = tuple(first) if header else tuple(f"column {place}" for place in range(1, width + 1))
-    if len(set(columns)) < width:
-        twice = Counter(columns).most_common(1)[0][0]
-        raise DataError(f"{source.name}:1", tr("two columns are called {twice!r}", twice=twice), tr("rename one of them"))
     cells = tuple(zip(*(row for _, row in body), strict=True))
     said = () if header else (tr("{name}: no header, columns are called column 1 to column {width}", name=source.name, width=width),)
     if delimiter == ";" and any(_DECIMAL_COMMA.fullmatch(cell) for column in cells for cell in column[:_SAMPLE]):

@@ -66,6 +66,17 @@ def test_frames_of_pandas_and_arrow() -> None:
     assert labelled.inputs == ["很好", "不好", "一般"] and labelled.targets == ["好", "坏", "坏"]
 
 
+def test_cells_of_a_frame_that_are_missing() -> None:
+    examples = from_frame(pd.DataFrame({"text": ["good film", None, "bad", pd.NA]}))
+    assert examples.inputs == ["good film", "", "bad", ""] and "X: 2 of 4 rows have no text" in examples.notes
+    assert from_frame(pd.DataFrame({"words": ["a", "b"], "label": [float("nan"), "x"]})).targets is None
+
+
+def test_an_index_that_came_with_the_file_is_no_input() -> None:
+    frame = pd.DataFrame({"Unnamed: 0": [4, 7], "a": [1.0, 2.0], "b": [3.0, 4.0]})
+    assert from_frame(frame).inputs[0][:, 0].tolist() == [1, 3]
+
+
 @pytest.mark.parametrize(
     ("X", "y", "message"),
     [
@@ -80,6 +91,9 @@ def test_frames_of_pandas_and_arrow() -> None:
         ([np.zeros((2, 3)), np.zeros((0, 3))], None, r"X\[1\]: .*at least one frame"),
         (np.zeros((2, 3), complex), None, "an array of complex"),
         (pd.DataFrame({"a": []}), None, "at least one row and column"),
+        (pd.DataFrame([[1, 2, 3]], columns=["a", "b", "a"]), None, "X: two columns are called 'a'; rename one of them"),
+        (pd.DataFrame({"1": [1.0], 1: [2.0]}), None, "two columns are called '1'"),
+        (pa.table([[1.0], [2.0]], ["a", "a"]), None, "two columns are called 'a'"),
     ],
 )
 def test_mistakes(X: Any, y: Any, message: str) -> None:

@@ -88,6 +88,13 @@ def test_long_rows_are_put_in_order_of_time(put: Put) -> None:
     assert "l.csv: rows were put in order of 'time'" in source.notes
 
 
+def test_a_class_may_be_called_none(put: Put) -> None:
+    source = read(put("n.csv", "text,label\ngood film,pos\nwhat now,none\nso long,NA\n"))
+    assert source.train.targets == ["pos", "none", "NA"]
+    assert "n.csv: 'none' and 'NA' in 'label' count as labels; only empty cells are missing" in source.notes
+    assert read_part(put("p.csv", "text,label\nwhat now,none\n"), source.columns, labelled=True).targets == ["none"]
+
+
 def test_dates_put_rows_in_order(put: Put) -> None:
     text = "id,date,v,label\n" + "".join(f"a,2024-01-{day:02},{day},x\nb,2024-02-{day:02},{day},y\n" for day in (3, 5, 4, 1, 2))
     source = read(put("l.csv", text))
@@ -237,6 +244,7 @@ def test_strands_are_the_text_beside_their_names(put: Put, gap: str) -> None:
         ("a,b,label\n1,2,x\n3,4\n", {}, r"d\.csv:3: expected 3 cells as in line 1, got 2"),
         ("a,b,label\n1,2,x\n,NA,y\n3,4,x\n", {}, r"d\.csv:3: expected values, and all are missing"),
         ("a,b,label\n1,2,x\n3,4,\n", {}, r"d\.csv:3:label: expected a target"),
+        ("a,b,label\n1,2,1.5\n3,4,NA\n", {}, r"d\.csv:3:label: expected a target, got 'NA'"),
         ("a,a,label\n1,2,x\n3,4,y\n", {}, "two columns are called 'a'"),
         ("a,label,class\n1,x,y\n2,z,w\n", {}, "could be any of 'label', 'class'; name it with --target"),
         ("comment,stars,score\ngood,1,2.5\nbad,2,1.5\n", {}, "could be any of 'comment', 'stars', 'score'"),
