@@ -95,7 +95,7 @@ def train(
 
     Args:
         data: a built-in name, a path, or rows in memory (arrays, lists of arrays, texts, a data frame) with `y`.
-        y: targets of rows in memory; for a data frame leave it out and name `target`.
+        y: targets of rows in memory; of a data frame they may be a column instead, recognised or named as `target`.
         model: a name of the zoo, the path of a YAML spec, or a spec; None: `text-cnn` for texts, `crnn` for all else.
         task: `classify` or `regress`; None: inferred from the targets.
         input: columns of a table that are the input; empty: recognised.

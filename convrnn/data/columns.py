@@ -103,7 +103,7 @@ def resolve(table: Table, wanted: Columns, labelled: bool = True) -> tuple[Colum
     Args:
         table: the table.
         wanted: what the user named, or what an earlier `resolve` found.
-        labelled: False: a table without its target is welcome.
+        labelled: False: a table without its target is welcome, and, of what was found earlier, one without its groups.
 
     Raises:
         UnknownColumn: a column that the table does not have; names the nearest.
@@ -151,7 +151,7 @@ def _named(table: Table, wanted: Columns, labelled: bool) -> Columns:
         wanted,
         inputs=tuple(_column(table, name, "--input") for name in inputs),
         target=_column(table, target, "--target") if target is not None else None,
-        group=_column(table, wanted.group, "--group") if wanted.group is not None and labelled else None,
+        group=_column(table, wanted.group, "--group") if wanted.group is not None and (labelled or not wanted.layout) else None,
         id=_column(table, wanted.id, "--id") if wanted.id is not None else None,
         time=_column(table, wanted.time, "--time") if wanted.time is not None else None,
     )
