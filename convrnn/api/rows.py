@@ -70,11 +70,12 @@ def source_of(data: Any, y: Any, how: Reading) -> Source:
     if columns != RECOGNISE and not is_frame(data):
         remedy = tr("leave --input, --target, --group, --id and --time out")
         raise UsageError("data", tr("columns are named, but only tables have columns"), remedy)
-    examples, found = _memory(data, y, columns, labelled=True, encoding=how.encoding)
+    _refuse(how.encoding)
+    examples, found = _memory(data, y, columns, labelled=True)
     return Source("memory", examples, columns=found)
 
 
-def rows_for(model: Model, data: Any, y: Any = None, *, labelled: bool, target: str | None = None) -> Examples:
+def rows_for(model: Model, data: Any, y: Any = None, *, labelled: bool, target: str | None = None, encoding: str | None = None) -> Examples:
     """Rows as the model's training data were read.
 
     Args:
@@ -83,20 +84,23 @@ def rows_for(model: Model, data: Any, y: Any = None, *, labelled: bool, target: 
         y: their targets, where they are in memory.
         labelled: whether they must have targets.
         target: the target column, if it has another name than in training.
+        encoding: of a text file, if it has another one than in training.
 
     Raises:
-        InputError: what cannot be read, or is of another kind.
+        InputError: what cannot be read, or is of another kind; an encoding of what is no file.
     """
     _refuse_both(target, y)
-    columns = model.columns if target is None else replace(model.columns, target=target)
+    columns = replace(model.columns, target=target or model.columns.target, encoding=encoding or model.columns.encoding)
     if isinstance(data, bytes):
         examples = read_bytes(data, columns=columns, labelled=labelled)
     elif isinstance(data, str) and builtin.known(data):
+        _refuse(encoding)
         source = builtin.load(data)
         examples = source.test or source.train
     elif isinstance(data, str | Path):
         examples = read_part(data, columns, labelled)
     else:
+        _refuse(encoding)
         examples, _ = _memory(data, y, columns, labelled)
     if examples.kind != model.kind:
         where = examples.names[0] if len(examples) else "data"
@@ -109,9 +113,12 @@ def _refuse_both(target: str | None, y: Any) -> None:
         raise UsageError("target", tr("is named, and targets are given as y too"), tr("give one of them"))
 
 
-def _memory(data: Any, y: Any, columns: Columns, labelled: bool, encoding: str | None = None) -> tuple[Examples, Columns]:
+def _refuse(encoding: str | None) -> None:
     if encoding is not None:
-        raise UsageError("encoding", tr("expected a file, got rows in memory"), tr("leave it out"))
+        raise UsageError("encoding", tr("only files have an encoding"), tr("leave it out"))
+
+
+def _memory(data: Any, y: Any, columns: Columns, labelled: bool) -> tuple[Examples, Columns]:
     if is_frame(data):
         return read_frame(data, y, columns, labelled)
     return from_arrays(data, y), columns

@@ -95,7 +95,7 @@ def test_columns_of_a_frame_are_honoured_beside_targets_that_are_given() -> None
         (pd.DataFrame({"a": [1.0] * 40}), Reading(group="who"), "X: --group: no column is called 'who'"),
         (pd.DataFrame({"a": [1.0] * 40}), Reading(target="a"), "target: is named, and targets are given as y too; give one of them"),
         (X, Reading(group="who"), "data: columns are named, but only tables have columns"),
-        (X, Reading(encoding="big5"), "encoding: expected a file, got rows in memory; leave it out"),
+        (X, Reading(encoding="big5"), "encoding: only files have an encoding; leave it out"),
     ],
 )
 def test_what_rows_in_memory_do_not_have(data: Any, reading: Reading, message: str) -> None:

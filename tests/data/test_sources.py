@@ -273,6 +273,8 @@ def test_columns_without_a_table_are_refused(put: Put) -> None:
         read(put("T.ts", TS), target="label")
     with pytest.raises(UsageError, match="only tables have columns"):
         read("digits", target="label")
+    with pytest.raises(UsageError, match="only files have an encoding"):
+        read("digits", encoding="big5")
 
 
 def test_names_that_are_nothing(put: Put) -> None:

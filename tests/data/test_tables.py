@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -284,6 +285,22 @@ def test_a_file_to_predict_is_read_as_the_training_file_was(put: Put) -> None:
     assert read_part(put("q.csv", "a,b,label\n1,2,x\n"), again).targets == ["x"]
     with pytest.raises(DataError, match="no column is called 'label'"):
         read_part(put("p.csv", "a,b\n1,2\n"), again, labelled=True)
+
+
+def test_the_encoding_that_was_given_counts_for_later_files_too(put: Put, tmp_path: Path) -> None:
+    text = "label,text\na,這部電影\nb,房間很髒\n"
+    big5 = put("t.csv", text.encode("big5"))
+    source = read(big5, encoding="big5")
+    again = Columns.from_json(source.columns.to_json())
+    assert (
+        read_part(big5, again).inputs == read_bytes("這部電影\n房間很髒\n".encode("big5"), columns=again).inputs == ["這部電影", "房間很髒"]
+    )
+    assert read_part(put("u.csv", text), replace(again, encoding="utf-8")).inputs == ["這部電影", "房間很髒"]
+    put("c/a/1.txt", "這部電影".encode("big5"))
+    put("c/b/1.txt", "房間很髒".encode("big5"))
+    folders = read(tmp_path / "c", encoding="big5")
+    assert read_part(tmp_path / "c", folders.columns).inputs == ["這部電影", "房間很髒"]
+    assert Columns.from_json({"inputs": [], "labels": []}) == Columns()  # of a run that was written before it had one
 
 
 def test_a_file_without_header_to_predict(put: Put) -> None:
