@@ -20,7 +20,7 @@ from convrnn.data.opening import nearest
 from convrnn.data.pictures import PICTURE
 from convrnn.data.sounds import SOUND, is_sound
 from convrnn.data.tables import KNOWN_IDS, KNOWN_TARGETS, KNOWN_TEXTS, KNOWN_TIMES, Table, is_missing, is_number
-from convrnn.data.times import moment
+from convrnn.data.times import is_time, moment
 
 Sort = Literal["number", "time", "text", "list", "image", "audio", "empty"]
 """What the cells of a column are."""
@@ -54,7 +54,7 @@ def sort_of(cells: Sequence[Any]) -> Sort:
     present = [cell for cell in cells if not is_missing(cell)]
     if not present:
         return "empty"
-    if all(moment(cell) is not None for cell in present):
+    if all(map(is_time, present)):
         return "time"
     if all(map(_names_sound, present)):
         return "audio"

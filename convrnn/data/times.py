@@ -15,6 +15,7 @@ _DATE = re.compile(
     r"(?:(?:\s*T\s*|\s+|(?<=日))(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9})\d*)?)?\s*(Z|[+-]\d{2}:?\d{2}|[+-]\d{2})?)?",
     re.IGNORECASE,
 )
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -45,6 +46,12 @@ def moment(cell: Any) -> Moment | None:
     since = (cell if zoned else cell.replace(tzinfo=UTC)) - _EPOCH
     # Time stamps of pandas have nanoseconds beyond the microseconds that Python counts.
     return Moment(zoned, since // _MICROSECOND * 1000 + getattr(cell, "nanosecond", 0))
+
+
+def is_time(cell: Any) -> bool:
+    """Whether a cell says when something is, if only the time of day, which has no place in an order of its own."""
+    clock = isinstance(cell, time) or (isinstance(cell, str) and _CLOCK.fullmatch(cell.strip()) is not None)
+    return clock or moment(cell) is not None
 
 
 def _of_text(text: str) -> Moment | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import shutil
 import struct
 from collections.abc import Callable
@@ -131,6 +132,12 @@ def test_npz_mistakes(put: Put, arrays: dict[str, Any], message: str) -> None:
 def test_what_is_no_npz(put: Put) -> None:
     with pytest.raises(DataError, match=r"expected an \.npz archive"):
         read(put("n.npz", "not an archive"))
+    packed = io.BytesIO()
+    np.savez_compressed(packed, X=np.arange(30.0).reshape(3, 10), y=[0, 1, 0])
+    damaged = bytearray(packed.getvalue())
+    damaged[60:70] = b"\xff" * 10
+    with pytest.raises(DataError, match="the archive is damaged"):
+        read(put("n.npz", bytes(damaged)))
 
 
 def test_labelled_lines(put: Put) -> None:

@@ -118,9 +118,9 @@ def test_a_time_that_orders_nothing_is_said_and_if_named_an_error(put: Put) -> N
 
 
 def test_a_column_of_dates_is_no_input(put: Put) -> None:
-    when = [datetime.date(2024, 1, day) for day in (1, 2, 3, 4)]
+    days, hours = [datetime.date(2024, 1, step) for step in (1, 2, 3, 4)], [datetime.time(step) for step in (1, 2, 3, 4)]
     for columns in ({"x": [[1.0, 2.0]] * 4}, {"words": ["so good", "so bad", "as good", "as bad"]}, {"a": [1.0] * 4, "b": [2.0] * 4}):
-        for cells in (when, [str(day) for day in when]):
+        for cells in (days, hours, list(map(str, days)), list(map(str, hours))):
             buffer = io.BytesIO()
             parquet.write_table(pa.table({"when": cells, **columns, "label": ["a", "b", "a", "b"]}), buffer)
             source = read(put("d.parquet", buffer.getvalue()))

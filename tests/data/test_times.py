@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from convrnn.data.times import moment
+from convrnn.data.times import is_time, moment
 
 ORDERED = [
     "2023-12",
@@ -37,3 +37,8 @@ def test_order(cells: list[Any]) -> None:
 )
 def test_what_can_be_read_two_ways_or_none(cell: Any) -> None:
     assert moment(cell) is None
+
+
+@pytest.mark.parametrize("cell", [time(3), "12:30", "23:59:59.5", "2024-01-01", timedelta(1)])
+def test_a_time_of_day_is_a_time_too(cell: Any) -> None:
+    assert is_time(cell) and not is_time("12:30 o'clock") and not is_time(None)
