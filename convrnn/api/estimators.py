@@ -80,7 +80,7 @@ class _Estimator(BaseEstimator):
         check_is_fitted(self, "model_")
         if not len(X):
             return []
-        return self.model_.predict_examples(from_arrays(X, kind=self.model_.kind))
+        return self.model_.predict_examples(from_arrays(X, kind=self.model_.kind, columns=self.model_.columns))
 
 
 def _flat(y: NDArray[Any]) -> NDArray[Any]:

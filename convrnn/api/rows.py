@@ -9,7 +9,20 @@ from typing import Any
 from convrnn.api.prepare import TaskName
 from convrnn.core.errors import DataError, UsageError
 from convrnn.core.language import tr
-from convrnn.data import Columns, Examples, Source, as_task, builtin, from_arrays, from_frame, is_frame, read, read_bytes, read_part
+from convrnn.data import (
+    RECOGNISE,
+    Columns,
+    Examples,
+    Source,
+    as_task,
+    builtin,
+    from_arrays,
+    is_frame,
+    read,
+    read_bytes,
+    read_frame,
+    read_part,
+)
 from convrnn.deploy import Model
 from convrnn.tasks import Classify
 
@@ -33,7 +46,7 @@ def source_of(data: Any, y: Any, how: Reading) -> Source:
     """Everything that a training may use.
 
     Raises:
-        InputError: what cannot be read.
+        InputError: what cannot be read, or an option that rows in memory do not have.
     """
     valid, test = (value if isinstance(value, str) else None for value in (how.valid, how.test))
     if isinstance(data, str | Path):
@@ -52,11 +65,17 @@ def source_of(data: Any, y: Any, how: Reading) -> Source:
     if valid or test:
         part = "test" if test else "valid"
         raise UsageError(part, tr("expected a share, got the file {got}", got=test or valid), tr("rows in memory are split by a share"))
+    _refuse_both(how.target, y)
     columns = Columns(how.input, how.target, how.group, how.id, how.time)
-    return Source("memory", _memory(data, y, columns, labelled=True), columns=columns)
+    if columns != RECOGNISE and not is_frame(data):
+        remedy = tr("leave --input, --target, --group, --id and --time out")
+        raise UsageError("data", tr("columns are named, but only tables have columns"), remedy)
+    _refuse(how.encoding)
+    examples, found = _memory(data, y, columns, labelled=True)
+    return Source("memory", examples, columns=found)
 
 
-def rows_for(model: Model, data: Any, y: Any = None, *, labelled: bool, target: str | None = None) -> Examples:
+def rows_for(model: Model, data: Any, y: Any = None, *, labelled: bool, target: str | None = None, encoding: str | None = None) -> Examples:
     """Rows as the model's training data were read.
 
     Args:
@@ -65,27 +84,41 @@ def rows_for(model: Model, data: Any, y: Any = None, *, labelled: bool, target: 
         y: their targets, where they are in memory.
         labelled: whether they must have targets.
         target: the target column, if it has another name than in training.
+        encoding: of a text file, if it has another one than in training.
 
     Raises:
-        InputError: what cannot be read, or is of another kind.
+        InputError: what cannot be read, or is of another kind; an encoding of what is no file.
     """
-    columns = model.columns if target is None else replace(model.columns, target=target)
+    _refuse_both(target, y)
+    columns = replace(model.columns, target=target or model.columns.target, encoding=encoding or model.columns.encoding)
     if isinstance(data, bytes):
         examples = read_bytes(data, columns=columns, labelled=labelled)
     elif isinstance(data, str) and builtin.known(data):
+        _refuse(encoding)
         source = builtin.load(data)
         examples = source.test or source.train
     elif isinstance(data, str | Path):
         examples = read_part(data, columns, labelled)
     else:
-        examples = _memory(data, y, columns, labelled)
+        _refuse(encoding)
+        examples, _ = _memory(data, y, columns, labelled)
     if examples.kind != model.kind:
         where = examples.names[0] if len(examples) else "data"
         raise DataError(where, tr("expected {wanted}, got {got}", wanted=model.kind, got=examples.kind), tr("give rows as in training"))
     return as_task(examples, "classify" if isinstance(model.task, Classify) else "regress") if labelled else examples
 
 
-def _memory(data: Any, y: Any, columns: Columns, labelled: bool) -> Examples:
-    if is_frame(data) and y is None:
-        return from_frame(data, columns, labelled)
-    return from_arrays(data, y)
+def _refuse_both(target: str | None, y: Any) -> None:
+    if target is not None and y is not None:
+        raise UsageError("target", tr("is named, and targets are given as y too"), tr("give one of them"))
+
+
+def _refuse(encoding: str | None) -> None:
+    if encoding is not None:
+        raise UsageError("encoding", tr("only files have an encoding"), tr("leave it out"))
+
+
+def _memory(data: Any, y: Any, columns: Columns, labelled: bool) -> tuple[Examples, Columns]:
+    if is_frame(data):
+        return read_frame(data, y, columns, labelled)
+    return from_arrays(data, y), columns

@@ -95,7 +95,7 @@ def train(
 
     Args:
         data: a built-in name, a path, or rows in memory (arrays, lists of arrays, texts, a data frame) with `y`.
-        y: targets of rows in memory; for a data frame leave it out and name `target`.
+        y: targets of rows in memory; of a data frame they may be a column instead, recognised or named as `target`.
         model: a name of the zoo, the path of a YAML spec, or a spec; None: `text-cnn` for texts, `crnn` for all else.
         task: `classify` or `regress`; None: inferred from the targets.
         input: columns of a table that are the input; empty: recognised.
@@ -164,7 +164,9 @@ def prepared_of(folder: str | Path) -> Prepared:
     return prepare(source_of(config.data, None, how), request, _silent)
 
 
-def evaluate(folder: str | Path, data: Any, y: Any = None, *, target: str | None = None) -> dict[str, float]:
+def evaluate(
+    folder: str | Path, data: Any, y: Any = None, *, target: str | None = None, encoding: str | None = None, say: Say | None = None
+) -> dict[str, float]:
     """The task's metrics of a trained model on labelled rows.
 
     Args:
@@ -172,34 +174,44 @@ def evaluate(folder: str | Path, data: Any, y: Any = None, *, target: str | None
         data: as for `train`; of a built-in set the test part.
         y: targets of rows in memory.
         target: the target column, if it has another name than in training.
+        encoding: of a text file; None: as in training, where it was given, else recognised.
+        say: where lines for people go, on what was noticed while reading; None: nowhere.
 
     Raises:
         DataError: rows that do not fit the model, or a label that it does not know.
     """
     model = load(folder)
-    examples = rows_for(model, data, y, labelled=True, target=target)
+    examples = rows_for(model, data, y, labelled=True, target=target, encoding=encoding)
+    _tell(examples, say)
     assert examples.targets is not None
     outputs = model.outputs(Encoded(model.modality.encode_examples(examples)))
     return model.task.metrics(outputs, model.task.encode(examples.targets, examples.names))
 
 
-def predict(folder: str | Path, data: Any) -> list[dict[str, Any]]:
+def predict(folder: str | Path, data: Any, *, encoding: str | None = None, say: Say | None = None) -> list[dict[str, Any]]:
     """One answer a row: `{"label", "probability", "probabilities"}` or `{"value"}`.
 
     Args:
         folder: of a run.
         data: a path, the bytes of a file, or rows in memory, in the layout of the training data; targets are not looked at.
+        encoding: as for `evaluate`; so is `say`.
 
     Raises:
         DataError: not a run, or rows that do not fit the model.
     """
-    return predict_named(load(folder), data)[1]
+    return predict_named(load(folder), data, encoding=encoding, say=say)[1]
 
 
-def predict_named(model: Model, data: Any) -> tuple[Examples, list[dict[str, Any]]]:
+def predict_named(model: Model, data: Any, *, encoding: str | None = None, say: Say | None = None) -> tuple[Examples, list[dict[str, Any]]]:
     """As `predict`, with the rows that were read, so that answers can be given their names."""
-    examples = rows_for(model, data, labelled=False)
+    examples = rows_for(model, data, labelled=False, encoding=encoding)
+    _tell(examples, say)
     return examples, model.predict_examples(examples)
+
+
+def _tell(examples: Examples, say: Say | None) -> None:
+    for note in examples.notes:
+        (say or _silent)(tr("data: {note}", note=note))
 
 
 def _known(model: str | Spec | None) -> str | Spec | None:

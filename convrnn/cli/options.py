@@ -19,6 +19,7 @@ Group = Annotated[str | None, typer.Option(help="Column whose rows stay in one p
 Id = Annotated[str | None, typer.Option(help="Column that says which series a row belongs to.")]
 Time = Annotated[str | None, typer.Option(help="Column that orders the rows of a series.")]
 Encoding = Annotated[str | None, typer.Option(help="Of text files; recognised if not given.")]
+SameEncoding = Annotated[str | None, typer.Option("--encoding", help="Of text files; as in training if not given.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training part.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

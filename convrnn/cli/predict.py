@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from convrnn.cli import console
-from convrnn.cli.options import Json, Run
+from convrnn.cli.options import Json, Run, SameEncoding
 from convrnn.core.language import tr
 
 NAME = "predict"
@@ -20,6 +20,7 @@ def run(
     folder: Run,
     file: Annotated[str, typer.Argument(help="Rows in the layout of the training data; - reads standard input.")],
     out: Annotated[Path | None, typer.Option(help="Write a file instead of printing: .jsonl, .csv, .tsv.")] = None,
+    encoding: SameEncoding = None,
     json: Json = False,
 ) -> None:
     """Answer for every row: a label with probability, or a number."""
@@ -30,7 +31,8 @@ def run(
     if out is not None and out.suffix not in _WRITERS:
         raise UsageError("--out", tr("expected a name that ends in {names}, got {got}", names=", ".join(_WRITERS), got=out))
     model = load(folder)
-    examples, answers = runs.predict_named(model, sys.stdin.buffer.read() if file == "-" else file)
+    data = sys.stdin.buffer.read() if file == "-" else file
+    examples, answers = runs.predict_named(model, data, encoding=encoding, say=console.aside)
     rows = [{"name": name, **answer} for name, answer in zip(examples.names, answers, strict=True)]
     if out is not None:
         from convrnn.core.files import write

@@ -5,7 +5,7 @@
 
 from convrnn.data.builtin import Builtin, describe, load, names
 from convrnn.data.examples import RECOGNISE, Columns, Examples, Source
-from convrnn.data.memory import from_arrays, from_frame, is_frame
+from convrnn.data.memory import from_arrays, is_frame, read_frame
 from convrnn.data.sources import read, read_bytes, read_part
 from convrnn.data.split import Halves, Parts, by_fraction, by_group, folds, group_folds, last_fraction, parts, shuffled
 from convrnn.data.targets import as_task, check_labels, label, labels_of, task_of
@@ -25,7 +25,6 @@ __all__ = [
     "describe",
     "folds",
     "from_arrays",
-    "from_frame",
     "group_folds",
     "is_frame",
     "label",
@@ -36,6 +35,7 @@ __all__ = [
     "parts",
     "read",
     "read_bytes",
+    "read_frame",
     "read_part",
     "shuffled",
     "task_of",

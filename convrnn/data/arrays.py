@@ -10,6 +10,7 @@ import math
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -147,7 +148,7 @@ def _npz_arrays(source: Content) -> dict[str, NDArray[Any]]:
     try:
         with np.load(io.BytesIO(source.data), allow_pickle=False) as loaded:
             return {key: loaded[key] for key in loaded.files}
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise DataError(source.name, tr("the archive is damaged ({error})", error=error), tr("save it again with np.savez")) from error
     except ValueError as error:
         remedy = tr("save rows of unequal length padded to [N, T, C] with an array `lengths`, or as JSONL")

@@ -20,8 +20,9 @@ from convrnn.data.opening import nearest
 from convrnn.data.pictures import PICTURE
 from convrnn.data.sounds import SOUND, is_sound
 from convrnn.data.tables import KNOWN_IDS, KNOWN_TARGETS, KNOWN_TEXTS, KNOWN_TIMES, Table, is_missing, is_number
+from convrnn.data.times import is_time, moment
 
-Sort = Literal["number", "text", "list", "image", "audio", "empty"]
+Sort = Literal["number", "time", "text", "list", "image", "audio", "empty"]
 """What the cells of a column are."""
 
 _STRAND = re.compile(r"(?i)[ACGTURYSWKMBDHVN.-]{10,}")
@@ -53,6 +54,8 @@ def sort_of(cells: Sequence[Any]) -> Sort:
     present = [cell for cell in cells if not is_missing(cell)]
     if not present:
         return "empty"
+    if all(map(is_time, present)):
+        return "time"
     if all(map(_names_sound, present)):
         return "audio"
     if all(isinstance(cell, bytes | dict) or (isinstance(cell, str) and PICTURE.search(cell)) for cell in present):
@@ -61,6 +64,30 @@ def sort_of(cells: Sequence[Any]) -> Sort:
         return "list"
     values, bad = numbers(cells)
     return "number" if np.isfinite(values).sum() > len(bad) else "text"
+
+
+def places_in_time(table: Table, name: str) -> NDArray[np.int64]:
+    """For each row its place in the order of a column of numbers, or of dates.
+
+    Raises:
+        DataError: a cell that is neither, or says its time zone where others do not; names its row.
+    """
+    cells = table.column(name)
+    if sort_of(cells) == "number":
+        keys: list[Any] = [value if value == value else None for value in numbers(cells)[0].tolist()]
+    else:
+        found = [moment(cell) for cell in cells]
+        zoned = next((each.zoned for each in found if each), False)
+        keys = [each if each and each.zoned == zoned else None for each in found]
+    if None in keys:
+        row = keys.index(None)
+        raise DataError(
+            table.at(row, name),
+            tr("expected a number or a date, got {got!r}", got=cells[row]),
+            tr("write dates as 2024-12-31 or 2024-12-31 23:59:59, all with a time zone or none, or name another --time"),
+        )
+    places = {key: place for place, key in enumerate(sorted(set(keys)))}
+    return np.array([places[key] for key in keys])
 
 
 def _names_sound(cell: Any) -> bool:
@@ -76,7 +103,7 @@ def resolve(table: Table, wanted: Columns, labelled: bool = True) -> tuple[Colum
     Args:
         table: the table.
         wanted: what the user named, or what an earlier `resolve` found.
-        labelled: False: a table without its target is welcome.
+        labelled: False: a table without its target is welcome, and, of what was found earlier, one without its groups.
 
     Raises:
         UnknownColumn: a column that the table does not have; names the nearest.
@@ -124,7 +151,7 @@ def _named(table: Table, wanted: Columns, labelled: bool) -> Columns:
         wanted,
         inputs=tuple(_column(table, name, "--input") for name in inputs),
         target=_column(table, target, "--target") if target is not None else None,
-        group=_column(table, wanted.group, "--group") if wanted.group is not None and labelled else None,
+        group=_column(table, wanted.group, "--group") if wanted.group is not None and (labelled or not wanted.layout) else None,
         id=_column(table, wanted.id, "--id") if wanted.id is not None else None,
         time=_column(table, wanted.time, "--time") if wanted.time is not None else None,
     )
@@ -205,11 +232,17 @@ def _with_layout(table: Table, found: Columns, sorts: dict[str, Sort]) -> tuple[
         name for name in table.columns if name not in taken and name not in named_ids and sorts[name] != "empty"
     ]
     layout = found.layout or _layout(table, candidates, sorts, found.id is not None or len(repeated) == 1, explicit)
+    notes: list[str] = []
     if layout == "long":
         found = replace(found, id=found.id or repeated[0])
         times = [name for name in candidates if name.strip().lower() in KNOWN_TIMES and name not in found.inputs]
-        found = replace(found, time=found.time or (times[0] if times else None))
-        candidates = [name for name in candidates if name != found.time]
+        if times and found.time is None:
+            candidates.remove(times[0])
+            try:
+                places_in_time(table, times[0])
+                found = replace(found, time=times[0])
+            except DataError as error:
+                notes.append(tr("{place}: {problem}; rows keep the order of the file", place=error.where, problem=error.problem))
     inputs = candidates if explicit else [name for name in candidates if _fits(layout, name, sorts)]
     if layout == "text" and len(inputs) > 1 and not explicit:
         inputs = _one_text(table, inputs)
@@ -219,7 +252,7 @@ def _with_layout(table: Table, found: Columns, sorts: dict[str, Sort]) -> tuple[
     unused = [name for name in table.columns if name not in {*inputs, found.target, found.group, found.id, found.time}]
     if found.layout == given:  # found when the training part was read, and said then
         return found, ()
-    notes = [_sentence(table.name, found)]
+    notes.append(_sentence(table.name, found))
     if unused:
         notes.append(tr("{name}: not used: {unused}", name=table.name, unused=_listing(unused)))
     return found, tuple(notes)

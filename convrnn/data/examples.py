@@ -71,7 +71,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table play which part: what the user asked for, and, in `Source.columns`, what was found.
+    """How a file is read, above all which columns of a table play which part: as asked for, and, in `Source.columns`, as found.
 
     A run stores the found ones, so that a file given for prediction is read as the training file was.
 
@@ -83,6 +83,7 @@ class Columns:
         time: long layout, the column that orders the rows of a series.
         layout: how the table holds its inputs; empty: to be recognised.
         labels: lines of text, the words that stood before the texts, so that a file with them is told from one without.
+        encoding: of text files, where the user gave it; None: to be recognised.
     """
 
     inputs: tuple[str, ...] = ()
@@ -92,6 +93,7 @@ class Columns:
     time: str | None = None
     layout: Layout = ""
     labels: tuple[str, ...] = ()
+    encoding: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain values for a JSON file."""

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from convrnn.core.errors import DataError
 from convrnn.core.labels import label, to_number
-from convrnn.core.language import tr
-from convrnn.data.columns import numbers, resolve
+from convrnn.core.language import both, tr
+from convrnn.data.columns import numbers, places_in_time, resolve
 from convrnn.data.examples import RECOGNISE, Columns, Examples, Kind, Layout, Target
 from convrnn.data.opening import content
 from convrnn.data.pictures import alike, picture
 from convrnn.data.sounds import sound, sound_notes
-from convrnn.data.tables import Table, is_missing
+from convrnn.data.tables import Table, is_missing, is_number
 from convrnn.data.timeseries import series_notes
 
 _KINDS: dict[Layout, Kind] = {"wide": "series", "cells": "series", "long": "series", "text": "text", "image": "image", "audio": "audio"}
@@ -39,15 +39,16 @@ def examples_of(table: Table, wanted: Columns = RECOGNISE, labelled: bool = True
     build = {"wide": _wide, "cells": _cells, "text": _text, "image": _image, "audio": _audio}[columns.layout]
     inputs, channels, said = build(table, columns.inputs)
     rows = range(len(table))
+    targets = _targets(table, columns.target, rows, labelled)
     examples = Examples(
         kind=_KINDS[columns.layout],
         inputs=inputs,
-        targets=_targets(table, columns.target, rows, labelled),
+        targets=targets,
         names=[table.at(row) for row in rows],
         channels=channels,
         target_name=columns.target or "target",
         groups=None if columns.group is None else [str(cell) for cell in table.column(columns.group)],
-        notes=(*table.notes, *notes, *said),
+        notes=(*table.notes, *notes, *_target_notes(table, columns.target, targets), *said),
     )
     return examples, columns
 
@@ -104,7 +105,7 @@ def _cell(table: Table, row: int, name: str) -> NDArray[np.float32]:
 
 
 def _text(table: Table, names: Sequence[str]) -> tuple[list[Any], tuple[str, ...], tuple[str, ...]]:
-    columns = [["" if cell is None else str(cell) for cell in table.column(name)] for name in names]
+    columns = [["" if _is_empty(cell) else str(cell) for cell in table.column(name)] for name in names]
     inputs = [" ".join(cells).strip() for cells in zip(*columns, strict=True)]
     empty = sum(not text for text in inputs)
     return (
@@ -158,27 +159,31 @@ def _long(table: Table, columns: Columns, notes: tuple[str, ...], labelled: bool
     for name in (columns.target, columns.group):
         if name is not None:
             _check_constant(table, name, columns.id, blocks)
+    targets = _targets(table, columns.target, firsts, labelled)
     return Examples(
         kind="series",
         inputs=list(inputs),
-        targets=_targets(table, columns.target, firsts, labelled),
+        targets=targets,
         names=[table.at(row) for row in firsts],
         channels=columns.inputs,
         target_name=columns.target or "target",
         groups=None if columns.group is None else [str(table.column(columns.group)[row]) for row in firsts],
-        notes=(*table.notes, *notes, *unsorted, *series_notes(table.name, inputs)),
+        notes=(
+            *table.notes,
+            *notes,
+            *_target_notes(table, columns.target, targets),
+            *unsorted,
+            *series_notes(table.name, inputs),
+        ),
     )
 
 
 def _in_time(table: Table, columns: Columns, owner: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """The rows series by series, within a series by time if that is a number, else as they stand."""
+    """The rows series by series, within a series by time, or without one as they stand."""
     in_file = np.argsort(owner, kind="stable")
     if columns.time is None:
         return in_file, ()
-    times, bad = numbers(table.column(columns.time))
-    if bad or np.isnan(times).any():
-        return in_file, (tr("{name}: {time!r} is not numeric, rows keep the order of the file", name=table.name, time=columns.time),)
-    by_time = np.lexsort((times, owner))
+    by_time = np.lexsort((places_in_time(table, columns.time), owner))
     return by_time, () if (by_time == in_file).all() else (
         tr("{name}: rows were put in order of {time!r}", name=table.name, time=columns.time),
     )
@@ -224,14 +229,19 @@ def _check_present(table: Table, inputs: Sequence[NDArray[np.float32]], rows: Se
 
 
 def _targets(table: Table, name: str | None, rows: Sequence[int], labelled: bool) -> list[Target] | None:
-    """The target cells; whole numbers written as 1.0000e+00 become 1. Without `labelled` a missing one means that there are none."""
+    """The target cells; whole numbers written as 1.0000e+00 become 1. Without `labelled` a missing one means that there are none.
+
+    Beside numbers `NA` and `none` are missing, among labels they are two more.
+    """
     if name is None:
         return None
     cells = [table.column(name)[row] for row in rows]
+    numeric = any(map(is_number, cells)) and all(is_number(cell) or is_missing(cell) for cell in cells)
+    missing = is_missing if numeric else _is_empty
     for row, cell in zip(rows, cells, strict=True):
-        if is_missing(cell) and not labelled:
+        if missing(cell) and not labelled:
             return None
-        if is_missing(cell) or not isinstance(cell, str | int | float):
+        if missing(cell) or not isinstance(cell, str | int | float):
             raise DataError(table.at(row, name), tr("expected a target, got {got!r}", got=cell), tr("fill in the cell or remove the row"))
     if not all(isinstance(cell, str) for cell in cells):
         return cells
@@ -242,3 +252,16 @@ def _targets(table: Table, name: str | None, rows: Sequence[int], labelled: bool
             for value, cell in zip(values, cells, strict=True)
         ]
     return [cell.strip() for cell in cells]
+
+
+def _target_notes(table: Table, name: str | None, targets: list[Target] | None) -> tuple[str, ...]:
+    """Which labels are called as missing values are elsewhere."""
+    odd = tuple(dict.fromkeys(repr(target) for target in targets or () if is_missing(target)))
+    if not odd:
+        return ()
+    return (tr("{name}: {odd} in {target!r} count as labels; only empty cells are missing", name=table.name, odd=both(odd), target=name),)
+
+
+def _is_empty(cell: Any) -> bool:
+    """Whether nothing stands in a cell, not even a word such as NA; data frames have NaN for it."""
+    return _is_blank(cell) or cell != cell

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from convrnn.core.errors import DataError
 from convrnn.core.language import tr
 from convrnn.data.examples import RECOGNISE, Columns, Examples, Kind, Target
 from convrnn.data.layouts import examples_of
-from convrnn.data.tables import Table
+from convrnn.data.tables import KNOWN_TARGETS, Table, without_index
 from convrnn.data.timeseries import series_notes
 from convrnn.modality.sound import Sound, as_samples
 
@@ -28,6 +29,7 @@ def from_arrays(
     lengths: Any = None,
     groups: Any = None,
     kind: Kind | None = None,
+    columns: Columns = RECOGNISE,
     name: str = "X",
 ) -> Examples:
     """Examples from what Python programs hold.
@@ -40,23 +42,26 @@ def from_arrays(
         groups: one a row; rows of one group stay together in a split.
         kind: what a row is where numbers could be either; None: three dimensions are series unless they are uint8.
             `audio`: `[N, samples]`, or a list of samples, at the rate that the model has learned.
+        columns: which columns of a data frame play which part; empty: recognised.
         name: how errors call `X`.
 
     Raises:
         DataError: no rows, other numbers of rows in `X` and `y`, an array of other dimensions, something that is no number.
     """
     if is_frame(X):
-        examples = from_frame(X, name=name)
-        inputs, found, channels, notes = examples.inputs, examples.kind, examples.channels, examples.notes
-    else:
-        inputs, found = _inputs(X, lengths, kind, name)
-        width = inputs[0].shape[-1] if found == "series" else 0
-        channels = ("value",) if width == 1 else tuple(f"channel {place}" for place in range(1, width + 1))
-        notes = series_notes(name, inputs) if found == "series" else ()
-    targets = None if y is None else _targets(y, len(inputs), name)
-    of_groups = None if groups is None else [str(group) for group in _per_row(groups, len(inputs), "groups", name)]
-    names = [f"{name}[{row}]" for row in range(len(inputs))]
-    return Examples(found, inputs, targets, names, channels, groups=of_groups, notes=notes)
+        examples = read_frame(X, y, columns, name=name)[0]
+        return examples if groups is None else replace(examples, groups=_groups(groups, len(examples), name))
+    inputs, found = _inputs(X, lengths, kind, name)
+    width = inputs[0].shape[-1] if found == "series" else 0
+    return Examples(
+        kind=found,
+        inputs=inputs,
+        targets=None if y is None else _targets(y, len(inputs), name),
+        names=[f"{name}[{row}]" for row in range(len(inputs))],
+        channels=("value",) if width == 1 else tuple(f"channel {place}" for place in range(1, width + 1)),
+        groups=None if groups is None else _groups(groups, len(inputs), name),
+        notes=series_notes(name, inputs) if found == "series" else (),
+    )
 
 
 def is_frame(value: Any) -> bool:
@@ -65,32 +70,49 @@ def is_frame(value: Any) -> bool:
     return any(module is not None and isinstance(value, getattr(module, title)) for module, title in known)
 
 
-def from_frame(frame: Any, columns: Columns = RECOGNISE, labelled: bool = False, name: str = "X") -> Examples:
-    """Examples from a data frame, its columns recognised as those of a file are.
+def read_frame(
+    frame: Any, y: Any = None, columns: Columns = RECOGNISE, labelled: bool = False, name: str = "X"
+) -> tuple[Examples, Columns]:
+    """The examples in a data frame, and the columns that they were taken from.
 
     Args:
         frame: of pandas, polars or pyarrow.
+        y: targets, one an example; its own columns with usual names of targets are then no input. None: as `labelled` says.
         columns: which column plays which part; empty: recognised.
         labelled: whether it must hold the target.
         name: how errors call it.
 
     Raises:
-        DataError: see `layouts.examples_of`.
+        DataError: see `layouts.examples_of`; another number of targets than of examples.
     """
     names, cells = _frame_columns(frame)
     if not names or not len(cells[0]):
         raise DataError(name, tr("expected at least one row and column, got none"), tr("give some rows"))
-    table = Table(name, tuple(names), tuple(cells), range(len(cells[0])))
-    return examples_of(table, columns, labelled)[0]
+    table = without_index(Table(name, tuple(names), tuple(cells), range(len(cells[0]))))
+    if y is None:
+        return examples_of(table, columns, labelled)
+    examples, found = examples_of(_beside_targets(table, columns), replace(columns, target=None), labelled=False)
+    return replace(examples, targets=_targets(y, len(examples), name)), found
+
+
+def _beside_targets(table: Table, columns: Columns) -> Table:
+    """The table without the columns that look like its targets: a label among the inputs would be all that is learned."""
+    named = {*columns.inputs, columns.group, columns.id, columns.time}
+    spare = [title for title in table.columns if title.strip().lower() in KNOWN_TARGETS and title not in named]
+    if not spare:
+        return table
+    kept = [(title, cells) for title, cells in zip(table.columns, table.cells, strict=True) if title not in spare]
+    said = tr("{name}: not used: {unused}", name=table.name, unused=", ".join(map(repr, spare)))
+    return replace(table, columns=tuple(title for title, _ in kept), cells=tuple(cells for _, cells in kept), notes=(*table.notes, said))
 
 
 def _frame_columns(frame: Any) -> tuple[list[str], list[list[Any]]]:
     module = type(frame).__module__.partition(".")[0]
     if module == "pyarrow":
         return list(frame.column_names), [column.to_pylist() for column in frame.columns]
-    names = list(frame.columns)
-    to_list = (lambda column: column.to_list()) if module == "polars" else (lambda column: column.tolist())
-    return [str(title) for title in names], [[_plain(cell) for cell in to_list(frame[title])] for title in names]
+    # By place, since two columns of pandas may have one name.
+    columns = [frame.to_series(place) if module == "polars" else frame.iloc[:, place] for place in range(frame.shape[1])]
+    return [str(title) for title in frame.columns], [[_plain(cell) for cell in column.to_list()] for column in columns]
 
 
 def _plain(cell: Any) -> Any:
@@ -220,6 +242,10 @@ def _targets(y: Any, rows: int, name: str) -> list[Target]:
         if not isinstance(target, str | int | float) or target != target:
             raise DataError(f"y[{row}]", tr("expected a label or a number, got {got!r}", got=target), tr("correct it or remove the row"))
     return list(targets)
+
+
+def _groups(groups: Any, rows: int, name: str) -> list[str]:
+    return [str(group) for group in _per_row(groups, rows, "groups", name)]
 
 
 def _per_row(values: Any, rows: int, what: str, name: str) -> Sequence[Any]:

@@ -26,6 +26,9 @@ DOCUMENTS = re.compile(
 )
 """Names that explain a folder of data and are none themselves."""
 
+_LEFT_BY_SYSTEMS = re.compile(r"(?i)\.|__MACOSX|(thumbs\.db|desktop\.ini)$")
+"""How names of files begin that people do not see: hidden ones, and what macOS and Windows leave in folders and archives."""
+
 # The hundred most frequent characters of running Chinese, simplified and traditional: a quarter to a half of any text.
 _COMMON = frozenset(
     "的一是了我不人在他有这个上们来到时大地为子中你说生国年着就那和要她出也得里后自以会家可下而过天去能对小多然于心学么之都好看起发当没成只如事把还用第样道想作种开美总从"
@@ -78,7 +81,7 @@ def locate(path: str | Path) -> Traversable:
     if place.is_dir() or place.suffix.lower() != ".zip":
         return place
     try:
-        inside = zipfile.Path(zipfile.ZipFile(place))
+        inside = zipfile.Path(_opened(place))
     except (zipfile.BadZipFile, OSError) as error:
         raise DataError(
             str(path), tr("expected a zip archive, got one that cannot be read ({error})", error=error), tr("download or pack it again")
@@ -93,7 +96,7 @@ def data_files(folder: Traversable) -> list[Traversable]:
     entries = [
         entry
         for entry in folder.iterdir()
-        if not entry.name.startswith((".", "__MACOSX")) and not (entry.is_file() and DOCUMENTS.search(entry.name))
+        if not _LEFT_BY_SYSTEMS.match(entry.name) and not (entry.is_file() and DOCUMENTS.search(entry.name))
     ]
     return sorted(entries, key=lambda entry: entry.name)
 
@@ -107,8 +110,8 @@ def content(place: Traversable) -> Content:
     """
     try:
         data = place.read_bytes()
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(place.name, tr("the archive is damaged ({error})", error=error), tr("download or pack it again")) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise _not_unpacked(place.name, error) from error
     except OSError as error:
         raise JobError(
             place.name, tr("could not be read: {reason}", reason=error.strerror or error), tr("check the file and its permissions")
@@ -127,15 +130,15 @@ def unpacked(name: str, data: bytes) -> Content:
         if name.lower().endswith(".gz"):
             data, plain = gzip.decompress(data), name[:-3]
         elif name.lower().endswith(".zip"):
-            archive = zipfile.ZipFile(io.BytesIO(data))
-            members = [member for member in archive.namelist() if not member.endswith("/") and not member.startswith("__MACOSX")]
+            archive = _opened(io.BytesIO(data))
+            members = [member for member in archive.namelist() if not member.endswith("/") and not _LEFT_BY_SYSTEMS.match(member)]
             if len(members) != 1:
                 raise DataError(
                     name, tr("expected one file in the archive, got {got}", got=len(members)), tr("unpack it and name the folder")
                 )
             data, plain = archive.read(members[0]), Path(members[0]).name
-    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DataError(name, tr("the archive is damaged or is none ({error})", error=error), tr("download or pack it again")) from error
+    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise _not_unpacked(name, error) from error
     if not data:
         raise DataError(name, tr("the file is empty"), tr("give a file with data"))
     return Content(name, plain.lower(), data)
@@ -162,7 +165,7 @@ def decode(source: Content, encoding: str | None = None) -> tuple[str, tuple[str
         pass
     chinese = _as_chinese(source.data)
     if chinese is not None:
-        return chinese, (tr("not UTF-8, read as GB18030 (Chinese)"),)
+        return chinese.removeprefix("\ufeff"), (tr("not UTF-8, read as GB18030 (Chinese)"),)
     try:
         text, title = source.data.decode("cp1252"), "Windows-1252"
     except UnicodeDecodeError:
@@ -207,9 +210,34 @@ def title_of(name: str) -> str:
     return re.sub(r"(?i)\.(csv|tsv|tab|txt|jsonl?|ndjson|parquet|pq|arrow|feather|ipc|npz|ts)$", "", stem)
 
 
+def _opened(file: Path | io.BytesIO) -> zipfile.ZipFile:
+    """A zip archive, with the names of its members as their writer meant them.
+
+    Where the flag for UTF-8 is not set `zipfile` reads the code page of DOS; but macOS writes UTF-8 without the flag, Chinese Windows GBK.
+    """
+    archive = zipfile.ZipFile(file)
+    names = b"\n".join(info.orig_filename.encode("cp437") for info in archive.infolist() if not info.flag_bits & 0x800)
+    for encoding in () if names.isascii() else ("utf-8", "gb18030"):
+        try:
+            names.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return zipfile.ZipFile(file, metadata_encoding=encoding)
+    return archive
+
+
+def _not_unpacked(name: str, error: Exception) -> DataError:
+    """Why an archive cannot be unpacked; `zipfile` raises `RuntimeError` for passwords, and a kind of it for methods that it lacks."""
+    if isinstance(error, NotImplementedError):
+        return DataError(name, tr("the archive cannot be unpacked ({error})", error=error), tr("pack it again as an ordinary .zip"))
+    if isinstance(error, RuntimeError):
+        return DataError(name, tr("the archive needs a password"), tr("pack it again without one"))
+    return DataError(name, tr("the archive is damaged or is none ({error})", error=error), tr("download or pack it again"))
+
+
 def _decode_as(source: Content, encoding: str) -> str:
     try:
-        return source.data.decode(encoding)
+        return source.data.decode(encoding).removeprefix("\ufeff")
     except LookupError as error:
         raise DataError(
             source.name, tr("no encoding is called {encoding!r}", encoding=encoding), tr("for example utf-8, gb18030, big5 or cp1252")

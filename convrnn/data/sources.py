@@ -83,11 +83,13 @@ def read(
 
     Raises:
         DataError: whatever is wrong with the files; one line that names the place and the remedy.
-        UsageError: a column given twice.
+        UsageError: a column given twice, or an encoding for a built-in set.
         JobError: a file that cannot be read for reasons outside it.
     """
     how = _How(Columns(tuple(inputs), target, group, id, time), True, encoding)
     if isinstance(data, str) and builtin.known(data):
+        if encoding is not None:
+            raise UsageError("encoding", tr("only files have an encoding"), tr("leave it out"))
         source = builtin.load(data)
     else:
         place = locate(_existing(data))
@@ -100,7 +102,8 @@ def read(
         raise UsageError(
             str(data), tr("columns are named, but only tables have columns"), tr("leave --input, --target, --group, --id and --time out")
         )
-    given = {part: read_part(path, source.columns, True, encoding) for part, path in (("valid", valid), ("test", test)) if path is not None}
+    source = replace(source, columns=replace(source.columns, encoding=encoding))
+    given = {part: read_part(path, source.columns, True) for part, path in (("valid", valid), ("test", test)) if path is not None}
     source = replace(source, **given)
     for part in (source.valid, source.test):
         if part is not None:
@@ -111,19 +114,18 @@ def read(
     return replace(source, train=as_task(source.train, task), **others)
 
 
-def read_part(path: str | Path, columns: Columns = RECOGNISE, labelled: bool = False, encoding: str | None = None) -> Examples:
+def read_part(path: str | Path, columns: Columns = RECOGNISE, labelled: bool = False) -> Examples:
     """Reads one file or folder as it is, to predict or to evaluate: no partner file is looked for.
 
     Args:
         path: file, or folder (of a folder with a test part, that part).
         columns: as found when the training data were read (`Source.columns`).
         labelled: whether targets are needed; False: they are taken where they are recognised for sure.
-        encoding: of text files; None: recognised.
 
     Raises:
         DataError: as for `read`.
     """
-    how = _How(columns, labelled, encoding)
+    how = _How(columns, labelled, columns.encoding)
     place = locate(path)
     if place.is_dir():
         source = _folder(place, how)
@@ -131,15 +133,13 @@ def read_part(path: str | Path, columns: Columns = RECOGNISE, labelled: bool = F
     return _file(place, _siblings(path, place), how).train
 
 
-def read_bytes(
-    data: bytes, name: str = "stdin", columns: Columns = RECOGNISE, labelled: bool = False, encoding: str | None = None
-) -> Examples:
+def read_bytes(data: bytes, name: str = "stdin", columns: Columns = RECOGNISE, labelled: bool = False) -> Examples:
     """Reads rows that did not come from a file, such as standard input; arguments as for `read_part`.
 
     Raises:
         DataError: as for `read`.
     """
-    return _content(unpacked(name, data), _How(columns, labelled, encoding), None)[0]
+    return _content(unpacked(name, data), _How(columns, labelled, columns.encoding), None)[0]
 
 
 def _existing(data: str | Path) -> str | Path:
@@ -279,7 +279,15 @@ def _folder(folder: Traversable, how: _How) -> Source:
     roles = {role: entry for entry in folders if (role := role_of(entry.name, whole=True)) is not None}
     if "train" in roles:
         return _part_folders(folder.name, roles, how)
-    if folders and not files and all(is_class_folder(entry) for entry in folders):
+    empty = [entry for entry in folders if not data_files(entry)]
+    classes = [entry for entry in folders if is_class_folder(entry)]
+    if classes and not files and len(classes) + len(empty) == len(folders):
+        if empty:
+            raise DataError(
+                folder.name,
+                tr("the folder of class {title!r} is empty", title=empty[0].name),
+                tr("put files into it, or remove it"),
+            )
         return Source(folder.name, class_folders(folder.name, folders, how.encoding))
     if files and not folders and all(PICTURE.search(file.name) for file in files) and not how.labelled:
         return Source(folder.name, loose_pictures(folder.name, files))

@@ -10,8 +10,8 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib.resources.abc import Traversable
 from typing import Any
 
@@ -90,6 +90,9 @@ class Table:
         header: whether the file names its columns.
         notes: what to tell the user.
         folder: where the file lies, for cells that name other files; None: nowhere.
+
+    Raises:
+        DataError: two columns of one name.
     """
 
     name: str
@@ -99,6 +102,11 @@ class Table:
     header: bool = True
     notes: tuple[str, ...] = ()
     folder: Traversable | None = None
+
+    def __post_init__(self) -> None:
+        if len(set(self.columns)) < len(self.columns):
+            twice = Counter(self.columns).most_common(1)[0][0]
+            raise DataError(self.name, tr("two columns are called {twice!r}", twice=twice), tr("rename one of them"))
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -141,7 +149,7 @@ def delimiter_of(text: str, plain: str = "") -> str | None:
     preferred = {"tsv": "\t", "tab": "\t", "csv": ","}.get(plain.rpartition(".")[2], "")
     best, best_score = None, (0.0, False, 0)
     for delimiter in ",;\t|":
-        counts = Counter(len(row) for row in csv.reader(head, delimiter=delimiter) if row)
+        counts = Counter(len(row) for row in _csv(head, delimiter) if row)
         width, lines_so_wide = counts.most_common(1)[0] if counts else (0, 0)
         score = (round(lines_so_wide / max(len(head), 1), 1), delimiter == preferred, width)
         if width > 1 and score > best_score:
@@ -182,25 +190,42 @@ def read_delimited(source: Content, text: str, delimiter: str | None, notes: tup
     if not body:
         raise DataError(source.name, tr("a header and no rows"), tr("give a file with data"))
     columns = tuple(first) if header else tuple(f"column {place}" for place in range(1, width + 1))
-    if len(set(columns)) < width:
-        twice = Counter(columns).most_common(1)[0][0]
-        raise DataError(f"{source.name}:1", tr("two columns are called {twice!r}", twice=twice), tr("rename one of them"))
     cells = tuple(zip(*(row for _, row in body), strict=True))
     said = () if header else (tr("{name}: no header, columns are called column 1 to column {width}", name=source.name, width=width),)
     if delimiter == ";" and any(_DECIMAL_COMMA.fullmatch(cell) for column in cells for cell in column[:_SAMPLE]):
         cells = tuple(tuple(cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in column) for column in cells)
         said = (*said, tr("{name}: decimal commas are read as points", name=source.name))
-    return Table(source.name, columns, cells, [number for number, _ in body], header, (*notes, *said))
+    table = Table(source.name, columns, cells, [number for number, _ in body], header, (*notes, *said))
+    return without_index(table) if header else table
+
+
+def without_index(table: Table) -> Table:
+    """A table without a first column that only numbers the rows: whole numbers, each once, and no name but the one that pandas gives.
+
+    Any other first column without a name is called `column 1`.
+    """
+    title, *others = table.columns
+    if title not in ("", "Unnamed: 0"):
+        return table
+    cells = [str(cell).strip() for cell in table.cells[0]]
+    if not others or len(set(cells)) < len(cells) or not all(map(str.isdecimal, cells)):
+        return replace(table, columns=(title or "column 1", *others))
+    said = tr("{name}: the first column numbers the rows; it is left out", name=table.name)
+    return replace(table, columns=tuple(others), cells=table.cells[1:], notes=(*table.notes, said))
 
 
 def has_header(first: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
     """Whether the first row names the columns rather than being data.
 
     It does where a cell bears a well-known name such as label, text or 标签, where text stands over numbers, or where a cell stands over
-    labels that it is not one of.
+    labels that it is not one of. The first cell may be empty, as over an index of pandas: over 0, 1, 2, ... it is a header, else the others
+    tell.
     """
-    if any(not cell for cell in first):
+    if any(not cell for cell in first[1:]):
         return False
+    if len(first) > 1 and not first[0]:
+        index = bool(body) and [row[0] for row in body] == [str(row) for row in range(len(body))]
+        return index or has_header(first[1:], [row[1:] for row in body])
     if not body:
         return any(cell.lower() in KNOWN_NAMES for cell in first)
     columns = list(zip(*body, strict=True)) if len({len(row) for row in body} | {len(first)}) == 1 else [tuple(row[0] for row in body)]
@@ -249,15 +274,15 @@ def _json_values(source: Content, text: str) -> Iterator[tuple[int, Any]]:
         try:
             yield from enumerate(json.loads(text), start=1)
             return
-        except json.JSONDecodeError as error:
-            raise DataError(f"{source.name}:{error.lineno}", tr("expected JSON: {why}", why=error.msg), tr("correct the file")) from error
+        except (ValueError, RecursionError) as error:
+            where = f"{source.name}:{getattr(error, 'lineno', 1)}"
+            raise DataError(where, tr("expected JSON: {why}", why=getattr(error, "msg", error)), tr("correct the file")) from error
     for number, line in lines(text):
         try:
             yield number, json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{source.name}:{number}", tr("expected one JSON object a line: {why}", why=error.msg), tr("correct the line")
-            ) from error
+        except (ValueError, RecursionError) as error:  # no JSON, a number of thousands of digits, or nested too deeply
+            problem = tr("expected one JSON object a line: {why}", why=getattr(error, "msg", error))
+            raise DataError(f"{source.name}:{number}", problem, tr("correct the line")) from error
 
 
 def read_arrow(source: Content) -> Table:
@@ -313,6 +338,12 @@ def _unquoted(text: str, delimiter: str) -> list[tuple[int, list[str]]] | None:
     return [(number, [cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) else cell for cell in row]) for number, row in rows]
 
 
+def _csv(text: Iterable[str], delimiter: str) -> Any:
+    """A reader of cells of any length: a whole row is one where the delimiter is another."""
+    csv.field_size_limit(2**31 - 1)  # the largest that every platform takes
+    return csv.reader(text, delimiter=delimiter)
+
+
 def _rows(text: str, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
     if delimiter == " " or delimiter is None:
         for number, line in lines(text):
@@ -322,8 +353,7 @@ def _rows(text: str, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
     if plain is not None:
         yield from plain
         return
-    csv.field_size_limit(1 << 30)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = _csv(io.StringIO(text, newline=""), delimiter)
     start = 1
     for row in reader:
         if any(cell.strip() for cell in row):

@@ -76,7 +76,7 @@ class Model:
         """
         if not len(rows):
             return []
-        examples = from_arrays(rows, kind=self.kind)
+        examples = from_arrays(rows, kind=self.kind, columns=self.columns)
         return self.predict_examples(examples)
 
     def predict_examples(self, examples: Examples) -> list[dict[str, Any]]:

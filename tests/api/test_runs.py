@@ -14,7 +14,7 @@ import yaml
 
 import convrnn as cr
 from convrnn.api.options import assign, parse, plain
-from convrnn.api.rows import rows_for
+from convrnn.api.rows import Reading, rows_for, source_of
 from convrnn.modality import Jitter, modality_for
 from convrnn.tasks import Classify
 from convrnn.training.hooks import Interrupted, Silent
@@ -73,6 +73,34 @@ def test_a_data_frame_by_columns(tmp_path: Path) -> None:
     assert {answer["label"] for answer in answers} <= {"低", "高"}
     assert answers == cr.predict(tmp_path / "run", frame)  # columns are matched by name, others are not looked at
     assert answers == run.model.predict_examples(rows_for(run.model, frame, labelled=False))
+    assert answers == run.model.predict(frame[["b", "a"]])  # pyright: ignore[reportArgumentType]  (a frame has rows too)
+
+
+def test_columns_of_a_frame_are_honoured_beside_targets_that_are_given() -> None:
+    """Groups above all: rows of one person in two parts make a test that is none."""
+    frame = pd.DataFrame({"b": X[:, 1, 0], "a": X[:, 0, 0], "who": LABEL, "label": LABEL})
+    source = source_of(frame, LABEL, Reading(input=("a", "b"), group="who"))
+    assert source.train.groups == [str(label) for label in LABEL] and source.train.targets == LABEL.tolist()
+    assert source.train.inputs[3][:, 0].tolist() == X[3, :2, 0].tolist() and source.columns.inputs == ("a", "b")
+    found = source_of(frame.drop(columns="who"), LABEL, Reading())
+    assert found.columns.inputs == ("b", "a") and "X: not used: 'label'" in found.notes
+    long = pd.DataFrame({"case": [1, 1, 2, 2], "v": [1.0, 2.0, 3.0, 4.0], "who": ["p", "p", "q", "q"]})
+    assert source_of(long, ["x", "y"], Reading(id="case", group="who")).train.groups == ["p", "q"]
+
+
+@pytest.mark.parametrize(
+    ("data", "reading", "message"),
+    [
+        (pd.DataFrame({"a": [1.0] * 40}), Reading(input=("zzz",)), "X: --input: no column is called 'zzz'"),
+        (pd.DataFrame({"a": [1.0] * 40}), Reading(group="who"), "X: --group: no column is called 'who'"),
+        (pd.DataFrame({"a": [1.0] * 40}), Reading(target="a"), "target: is named, and targets are given as y too; give one of them"),
+        (X, Reading(group="who"), "data: columns are named, but only tables have columns"),
+        (X, Reading(encoding="big5"), "encoding: only files have an encoding; leave it out"),
+    ],
+)
+def test_what_rows_in_memory_do_not_have(data: Any, reading: Reading, message: str) -> None:
+    with pytest.raises(cr.InputError, match=message):
+        source_of(data, LABEL, reading)
 
 
 class StopAfter(Silent):

@@ -90,6 +90,29 @@ def test_the_target_is_not_looked_at(convrnn: Callable[..., Any], files: Path, r
         np.testing.assert_array_equal(answers(convrnn("predict", runs["table"], tmp_path / name, "--json")), want)
 
 
+def test_the_encoding_of_the_training_is_remembered_and_can_be_replaced(convrnn: Callable[..., Any], tmp_path: Path) -> None:
+    """Big5 without its name is letters of Windows-1252, in which nothing that was learned occurs."""
+    rows = "".join(f"{row % 2},{('這部電影很好看', '房間很髒不喜歡')[row % 2]}\n" for row in range(20))
+    big5, utf8, run = tmp_path / "big5.csv", tmp_path / "utf8.csv", tmp_path / "run"
+    big5.write_bytes(f"label,text\n{rows}".encode("big5"))
+    utf8.write_text(f"label,text\n{rows}", encoding="utf-8")
+    assert convrnn("train", big5, "--encoding", "big5", "--model", "gru", "--out", run, "--epochs", "1", "--quiet").code == 0
+    want = convrnn("predict", run, big5)
+    replaced = convrnn("predict", run, utf8, "--encoding", "utf-8")
+    assert (want.code, want.err) == (0, "") and replaced.out == want.out.replace("big5.csv", "utf8.csv")
+    loose = convrnn("predict", run, big5, "--encoding", "cp1252")
+    assert loose.out != want.out
+    assert convrnn("evaluate", run, utf8, "--encoding", "utf-8").out == convrnn("evaluate", run, big5).out
+
+
+def test_what_reading_tells_goes_to_standard_error(convrnn: Callable[..., Any], files: Path, runs: dict[str, Path], tmp_path: Path) -> None:
+    accented = tmp_path / "a.tsv"
+    accented.write_bytes("label\ttext\n0\tun été à la plage\n1\tcafé\n".encode("cp1252"))
+    for verb in ("predict", "evaluate"):
+        said = convrnn(verb, runs["text"], accented)
+        assert said.code == 0 and said.err.startswith("data: a.tsv: not UTF-8, read as Windows-1252"), said
+
+
 def test_an_unknown_ending(convrnn: Callable[..., Any], files: Path, runs: dict[str, Path], tmp_path: Path) -> None:
     said = convrnn("predict", runs["table"], files / "good.csv", "--out", tmp_path / "answers.xlsx")
     assert said.code == 2

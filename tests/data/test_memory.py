@@ -12,7 +12,7 @@ import torch
 
 from convrnn.core.errors import DataError
 from convrnn.data.examples import Columns
-from convrnn.data.memory import from_arrays, from_frame
+from convrnn.data.memory import from_arrays, read_frame
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,19 @@ def test_frames_of_pandas_and_arrow() -> None:
     cells = pd.DataFrame({"x": [np.arange(2.0), pd.Series([1.0, 2.0, 3.0])], "z": [[5, 6], [7, 8, 9]]})
     assert [array.tolist() for array in from_arrays(cells).inputs] == [[[0, 5], [1, 6]], [[1, 7], [2, 8], [3, 9]]]
     texts = pd.DataFrame({"评论": ["很好", "不好", "一般"], "类别": pd.Categorical(["好", "坏", "坏"])}, index=[7, 8, 9])
-    labelled = from_frame(texts, Columns(target="类别"), labelled=True)
+    labelled = read_frame(texts, columns=Columns(target="类别"), labelled=True)[0]
     assert labelled.inputs == ["很好", "不好", "一般"] and labelled.targets == ["好", "坏", "坏"]
+
+
+def test_cells_of_a_frame_that_are_missing() -> None:
+    examples = from_arrays(pd.DataFrame({"text": ["good film", None, "bad", pd.NA]}))
+    assert examples.inputs == ["good film", "", "bad", ""] and "X: 2 of 4 rows have no text" in examples.notes
+    assert from_arrays(pd.DataFrame({"words": ["a", "b"], "label": [float("nan"), "x"]})).targets is None
+
+
+def test_an_index_that_came_with_the_file_is_no_input() -> None:
+    frame = pd.DataFrame({"Unnamed: 0": [4, 7], "a": [1.0, 2.0], "b": [3.0, 4.0]})
+    assert from_arrays(frame).inputs[0][:, 0].tolist() == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +91,9 @@ def test_frames_of_pandas_and_arrow() -> None:
         ([np.zeros((2, 3)), np.zeros((0, 3))], None, r"X\[1\]: .*at least one frame"),
         (np.zeros((2, 3), complex), None, "an array of complex"),
         (pd.DataFrame({"a": []}), None, "at least one row and column"),
+        (pd.DataFrame([[1, 2, 3]], columns=["a", "b", "a"]), None, "X: two columns are called 'a'; rename one of them"),
+        (pd.DataFrame({"1": [1.0], 1: [2.0]}), None, "two columns are called '1'"),
+        (pa.table([[1.0], [2.0]], ["a", "a"]), None, "two columns are called 'a'"),
     ],
 )
 def test_mistakes(X: Any, y: Any, message: str) -> None:

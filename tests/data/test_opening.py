@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+import struct
 import zipfile
 from pathlib import Path
 
@@ -50,6 +52,11 @@ def test_other_scripts_are_not_taken_for_chinese(text: str, encoding: str) -> No
     assert decode(Content("f", "f", text.encode(encoding)), encoding) == (text, ())
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "gb18030"])
+def test_a_byte_order_mark_is_no_letter(encoding: str) -> None:
+    assert decode(Content("f", "f", ("\ufeff" + REVIEWS).encode(encoding)), encoding)[0] == REVIEWS
+
+
 def test_encodings_that_do_not_fit() -> None:
     with pytest.raises(DataError, match="f:2: expected utf-8"):
         decode(Content("f", "f", b"ab\n\xff\n"), "utf-8")
@@ -94,6 +101,45 @@ def test_a_zip_of_one_folder_is_that_folder(tmp_path: Path) -> None:
 def test_bad_archives(name: str, data: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
         unpacked(name, data)
+
+
+@pytest.mark.parametrize(
+    ("method", "flag", "message"),
+    [
+        (0, 0x1, "the archive needs a password; pack it again without one"),
+        (9, 0, "the archive cannot be unpacked .*not supported.*; pack it again as an ordinary .zip"),
+    ],
+)
+def test_archives_that_cannot_be_unpacked(tmp_path: Path, method: int, flag: int, message: str) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.csv", "text,label\n")
+    data = bytearray(packed.getvalue())
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the header before the file, and the one at the end
+        start = data.index(mark) + place
+        data[start : start + 4] = struct.pack("<HH", flag, method)
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(DataError, match=message):
+        unpacked("a.zip", bytes(data))
+    with pytest.raises(DataError, match=message):
+        content(locate(tmp_path / "a.zip"))
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "utf-8", "cp437"])
+def test_names_in_a_zip_as_other_programs_write_them(tmp_path: Path, encoding: str) -> None:
+    """Chinese Windows writes GBK and macOS UTF-8, neither with the flag that says so; old DOS names stay as they are."""
+    names = ["caf\u00e9/1.txt", "th\u00e9/1.txt"] if encoding == "cp437" else ["好评/1.txt", "差评/1.txt"]
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for place, name in enumerate(names):
+            archive.writestr(str(place) * len(name.encode(encoding)), name)
+    data = packed.getvalue()
+    for place, name in enumerate(names):
+        data = data.replace(str(place).encode() * len(name.encode(encoding)), name.encode(encoding))
+    (tmp_path / "a.zip").write_bytes(data)
+    folders = locate(tmp_path / "a.zip")
+    assert sorted(f"{folder.name}/{file.name}" for folder in folders.iterdir() for file in folder.iterdir()) == sorted(names)
+    assert {content(file).data.decode() for folder in folders.iterdir() for file in folder.iterdir()} == set(names)
 
 
 def test_missing_paths(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import shutil
 import struct
 from collections.abc import Callable
@@ -131,6 +132,12 @@ def test_npz_mistakes(put: Put, arrays: dict[str, Any], message: str) -> None:
 def test_what_is_no_npz(put: Put) -> None:
     with pytest.raises(DataError, match=r"expected an \.npz archive"):
         read(put("n.npz", "not an archive"))
+    packed = io.BytesIO()
+    np.savez_compressed(packed, X=np.arange(30.0).reshape(3, 10), y=[0, 1, 0])
+    damaged = bytearray(packed.getvalue())
+    damaged[60:70] = b"\xff" * 10
+    with pytest.raises(DataError, match="the archive is damaged"):
+        read(put("n.npz", bytes(damaged)))
 
 
 def test_labelled_lines(put: Put) -> None:
@@ -188,6 +195,12 @@ def test_pictures_one_folder_a_class(put: Put, tmp_path: Path, packed: bool) -> 
     assert source.train.targets == ["dog"] * 3 + ["猫"] * 3 and source.train.inputs[1].tolist() == np.full((4, 6, 3), 8).tolist()
     assert source.test is not None and source.test.names == ["dog/0.png", "猫/0.png"]
     assert any("4 of 6 pictures are grey" in note for note in source.notes)
+
+
+def test_what_systems_leave_in_folders_is_no_data(put: Put, tmp_path: Path) -> None:
+    for name in ("c/a/1.txt", "c/a/Thumbs.db", "c/b/1.txt", "c/b/.DS_Store", "c/desktop.ini"):
+        put(name, "some words")
+    assert read(tmp_path / "c").train.targets == ["a", "b"]
 
 
 def test_pictures_to_predict(tmp_path: Path) -> None:
@@ -248,6 +261,7 @@ def test_parts_of_other_shapes(put: Put) -> None:
             "2 training files, and it is not clear which to read: x.test, x.train, y.train; name one, for example d/x.train",
         ),
         (("a/x.csv", "b/x.csv"), "2 folders, no data file: a, b; name one, for example d/a"),
+        (("a/1.txt", "b/README.md"), "the folder of class 'b' is empty; put files into it, or remove it"),
         (("x.mp4", "y.mp4"), "files such as x.mp4 are not read"),
         (("one.csv", "two.csv"), "2 files, and it is not clear which to read"),
     ],
@@ -266,6 +280,8 @@ def test_columns_without_a_table_are_refused(put: Put) -> None:
         read(put("T.ts", TS), target="label")
     with pytest.raises(UsageError, match="only tables have columns"):
         read("digits", target="label")
+    with pytest.raises(UsageError, match="only files have an encoding"):
+        read("digits", encoding="big5")
 
 
 def test_names_that_are_nothing(put: Put) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,10 @@ def test_delimiters(text: str, name: str, expected: str | None) -> None:
         (["kind", "words"], [["neg", "bad"], ["pos", "fine"], ["neg", "poor"], ["pos", "ok"]], True),
         (["label", "0", "1"], [["x", "0.5", "0.1"]], True),
         (["cat", "0.5"], [["dog", "0.1"], ["cat", "0.2"]], False),
+        (["", "text", "label"], [["7", "good", "pos"], ["3", "bad", "neg"]], True),
+        (["", "0", "1"], [["0", "0.5", "a"], ["1", "0.1", "b"]], True),
+        (["", "0.2", "1"], [["0.3", "0.5", "a"], ["0.1", "0.1", "b"]], False),
+        (["", "good", "pos"], [["x", "bad", "neg"], ["y", "fine", "pos"]], False),
     ],
 )
 def test_headers(first: list[str], body: list[list[str]], expected: bool) -> None:
@@ -81,6 +87,44 @@ def test_long_rows_are_put_in_order_of_time(put: Put) -> None:
     assert [array.tolist() for array in source.train.inputs] == [[[1, 2], [3, 4]], [[5, 6], [7, 8]], [[9, 9]]]
     assert source.train.channels == ("v", "w") and source.train.targets == ["x", "y", "x"]
     assert "l.csv: rows were put in order of 'time'" in source.notes
+
+
+def test_a_class_may_be_called_none(put: Put) -> None:
+    source = read(put("n.csv", "text,label\ngood film,pos\nwhat now,none\nso long,NA\n"))
+    assert source.train.targets == ["pos", "none", "NA"]
+    assert "n.csv: 'none' and 'NA' in 'label' count as labels; only empty cells are missing" in source.notes
+    assert read_part(put("p.csv", "text,label\nwhat now,none\n"), source.columns, labelled=True).targets == ["none"]
+
+
+def test_dates_put_rows_in_order(put: Put) -> None:
+    text = "id,date,v,label\n" + "".join(f"a,2024-01-{day:02},{day},x\nb,2024-02-{day:02},{day},y\n" for day in (3, 5, 4, 1, 2))
+    source = read(put("l.csv", text))
+    assert [array[:, 0].tolist() for array in source.train.inputs] == [[1, 2, 3, 4, 5]] * 2
+    assert source.columns.time == "date" and "l.csv: rows were put in order of 'date'" in source.notes
+    assert read(put("m.csv", text.replace("date", "seen")), id="id", time="seen").train.inputs[0][:, 0].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_a_time_that_orders_nothing_is_said_and_if_named_an_error(put: Put) -> None:
+    path = put("l.csv", "id,date,v,label\na,2024-01-02,1,x\na,3/4/2024,2,x\nb,2024-01-02,3,y\nb,2024-01-01,4,y\n")
+    source = read(path)
+    assert [array[:, 0].tolist() for array in source.train.inputs] == [[1, 2], [3, 4]] and source.columns.time is None
+    assert any(
+        "l.csv:3:date: expected a number or a date, got '3/4/2024'; rows keep the order of the file" in note for note in source.notes
+    )
+    with pytest.raises(DataError, match=r"l\.csv:3:date: expected a number or a date, got '3/4/2024'; write dates as 2024-12-31"):
+        read(path, time="date")
+    with pytest.raises(DataError, match=r"l\.csv:3:t: expected a number or a date, got ''"):
+        read(put("l.csv", "id,t,v,label\na,2,1,x\na,,2,x\nb,1,3,y\n"), time="t")
+
+
+def test_a_column_of_dates_is_no_input(put: Put) -> None:
+    days, hours = [datetime.date(2024, 1, step) for step in (1, 2, 3, 4)], [datetime.time(step) for step in (1, 2, 3, 4)]
+    for columns in ({"x": [[1.0, 2.0]] * 4}, {"words": ["so good", "so bad", "as good", "as bad"]}, {"a": [1.0] * 4, "b": [2.0] * 4}):
+        for cells in (days, hours, list(map(str, days)), list(map(str, hours))):
+            buffer = io.BytesIO()
+            parquet.write_table(pa.table({"when": cells, **columns, "label": ["a", "b", "a", "b"]}), buffer)
+            source = read(put("d.parquet", buffer.getvalue()))
+            assert source.columns.inputs == tuple(columns) and "d.parquet: not used: 'when'" in source.notes
 
 
 def test_long_by_a_named_id_with_interleaved_rows(put: Put) -> None:
@@ -136,10 +180,29 @@ def test_lines_after_a_quoted_line_end_keep_their_numbers(put: Put) -> None:
     assert read(put("a.csv", 'text,label\n"a,\nb",x\nc,y\n')).train.names == ["a.csv:2", "a.csv:4"]
 
 
+def test_rows_as_long_as_they_like(put: Put) -> None:
+    """Longer than the largest field of the csv module, as any row is where another delimiter is tried."""
+    row = ",".join(["0.25"] * 30_000)
+    assert delimiter_of(f"{row},a\n{row},b\n") == ","
+    assert read(put("d.csv", f'text,label\n"{row}",a\n"b, c",b\n')).train.inputs[0] == row
+
+
 def test_decimal_commas(put: Put) -> None:
     source = read(put("eu.csv", "a;b;label\n1,5;2;x\n3,25;-4,5;y\n"))
     assert [array[:, 0].tolist() for array in source.train.inputs] == [[1.5, 2], [3.25, -4.5]]
     assert "eu.csv: decimal commas are read as points" in source.notes
+
+
+@pytest.mark.parametrize("title", ["", "Unnamed: 0"])
+def test_an_index_as_pandas_writes_it_is_no_input(put: Put, title: str) -> None:
+    source = read(put("p.csv", f"{title},a,b,label\n4,1,2,x\n0,3,4,y\n"))
+    assert source.train.inputs[0][:, 0].tolist() == [1, 2] and source.columns.inputs == ("a", "b")
+    assert "p.csv: the first column numbers the rows; it is left out" in source.notes
+    assert read_part(put("q.csv", "a,b\n1,2\n"), source.columns).inputs[0][:, 0].tolist() == [1, 2]
+
+
+def test_a_column_without_a_name_that_is_no_index(put: Put) -> None:
+    assert read(put("p.csv", ",b,label\n1.5,2,x\n3.5,4,y\n")).columns.inputs == ("column 1", "b")
 
 
 def test_groups(put: Put) -> None:
@@ -182,6 +245,7 @@ def test_strands_are_the_text_beside_their_names(put: Put, gap: str) -> None:
         ("a,b,label\n1,2,x\n3,4\n", {}, r"d\.csv:3: expected 3 cells as in line 1, got 2"),
         ("a,b,label\n1,2,x\n,NA,y\n3,4,x\n", {}, r"d\.csv:3: expected values, and all are missing"),
         ("a,b,label\n1,2,x\n3,4,\n", {}, r"d\.csv:3:label: expected a target"),
+        ("a,b,label\n1,2,1.5\n3,4,NA\n", {}, r"d\.csv:3:label: expected a target, got 'NA'"),
         ("a,a,label\n1,2,x\n3,4,y\n", {}, "two columns are called 'a'"),
         ("a,label,class\n1,x,y\n2,z,w\n", {}, "could be any of 'label', 'class'; name it with --target"),
         ("comment,stars,score\ngood,1,2.5\nbad,2,1.5\n", {}, "could be any of 'comment', 'stars', 'score'"),
@@ -202,6 +266,8 @@ def test_mistakes(put: Put, text: str, options: dict[str, str], message: str) ->
         ('{"x":[1,2],"z":[1],"label":"a"}\n', "d.jsonl:1: expected lists of one length, got x 2, z 1"),
         ('{"x":[[1,2]],"label":"a"}\n{"x":[[1]],"label":"b"}\n', "d.jsonl:2: expected 2 channels"),
         ("3\n", "d.jsonl:1: expected a JSON object, got 3"),
+        ("[" * 100_000, "d.jsonl:1: expected one JSON object a line: maximum recursion depth exceeded"),
+        ('{"x":[' + "1" * 5000 + "]}\n", "d.jsonl:1: expected one JSON object a line: Exceeds the limit"),
     ],
 )
 def test_mistakes_in_jsonl(put: Put, text: str, message: str) -> None:
@@ -219,6 +285,22 @@ def test_a_file_to_predict_is_read_as_the_training_file_was(put: Put) -> None:
     assert read_part(put("q.csv", "a,b,label\n1,2,x\n"), again).targets == ["x"]
     with pytest.raises(DataError, match="no column is called 'label'"):
         read_part(put("p.csv", "a,b\n1,2\n"), again, labelled=True)
+
+
+def test_the_encoding_that_was_given_counts_for_later_files_too(put: Put, tmp_path: Path) -> None:
+    text = "label,text\na,這部電影\nb,房間很髒\n"
+    big5 = put("t.csv", text.encode("big5"))
+    source = read(big5, encoding="big5")
+    again = Columns.from_json(source.columns.to_json())
+    assert (
+        read_part(big5, again).inputs == read_bytes("這部電影\n房間很髒\n".encode("big5"), columns=again).inputs == ["這部電影", "房間很髒"]
+    )
+    assert read_part(put("u.csv", text), replace(again, encoding="utf-8")).inputs == ["這部電影", "房間很髒"]
+    put("c/a/1.txt", "這部電影".encode("big5"))
+    put("c/b/1.txt", "房間很髒".encode("big5"))
+    folders = read(tmp_path / "c", encoding="big5")
+    assert read_part(tmp_path / "c", folders.columns).inputs == ["這部電影", "房間很髒"]
+    assert Columns.from_json({"inputs": [], "labels": []}) == Columns()  # of a run that was written before it had one
 
 
 def test_a_file_without_header_to_predict(put: Put) -> None:
