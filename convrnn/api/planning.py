@@ -260,10 +260,9 @@ def _paired(asked: Asked, label: str, source: Source, arm: Arm, fold: int | None
         DataError: nothing can be compared on this set.
     """
     how = asked.reading
-    valid, test = (value if isinstance(value, float | int) else default for value, default in ((how.valid, 0.1), (how.test, 0.2)))
     model = arm.model if isinstance(arm.model, str) else Spec.from_dict(arm.model)
     options = {**asked.options, **arm.options, **({} if fold is None else {"fold": fold})}
-    prepared = prepare(source, Request(model, how.task, valid, test, plain(options)), _silent)
+    prepared = prepare(source, Request(model, how.task, *how.shares, plain(options)), _silent)
     if prepared.parts.test is None:
         raise DataError(label, tr("has no test part, so that nothing can be compared"), tr("give one with --test"))
     if prepared.parts.valid is None and asked.trials > 1:
