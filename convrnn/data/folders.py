@@ -87,7 +87,8 @@ def named_sounds(name: str, files: Sequence[Traversable]) -> Source:
     """
     named = read_names(name, [file.name for file in files])
     if named is None:
-        problem = f"{len(files)} recordings, and their names do not say what they are: {', '.join(file.name for file in files[:3])}, ..."
+        some = ", ".join(file.name for file in files[:3])
+        problem = tr("{count} recordings, and their names do not say what they are: {some}, ...", count=len(files), some=some)
         remedy = tr("put them into one folder a class, call them LABEL_INDEX.wav, or give a table with a column of file names")
         raise DataError(name, problem, remedy)
     loose = loose_sounds(name, files)
