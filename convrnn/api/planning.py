@@ -13,6 +13,7 @@ from convrnn.api.prepare import Prepared, Request, Say, prepare, with_head
 from convrnn.api.rows import Reading, source_of
 from convrnn.core.errors import DataError, InputError, ShapeError, SpecError, UsageError
 from convrnn.core.language import speaking, tr
+from convrnn.core.terms import sort_named
 from convrnn.data import Source
 from convrnn.layers.base import Spec
 from convrnn.study.budget import meets, solve
@@ -324,8 +325,10 @@ def said_of(about: DataSet) -> str:
     """A set in a line."""
     parts = " + ".join(f"{rows:,}" for rows in about.parts.values())
     if about.classes is None:
-        return tr("{set}: {kind}, {parts} rows, a number for each", set=about.name, kind=about.kind, parts=parts)
-    return tr("{set}: {kind}, {parts} rows, {classes} classes", set=about.name, kind=about.kind, parts=parts, classes=about.classes)
+        return tr("{set}: {kind}, {parts} rows, a number for each", set=about.name, kind=sort_named(about.kind), parts=parts)
+    return tr(
+        "{set}: {kind}, {parts} rows, {classes} classes", set=about.name, kind=sort_named(about.kind), parts=parts, classes=about.classes
+    )
 
 
 def _stem(data: str) -> str:

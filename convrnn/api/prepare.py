@@ -11,7 +11,7 @@ import torch
 from convrnn.api.options import Choices, assign
 from convrnn.core.errors import DataError, SpecError, UsageError
 from convrnn.core.language import tr
-from convrnn.core.terms import called, part_named
+from convrnn.core.terms import called, part_named, sort_named
 from convrnn.data import Examples, Source, as_task, check_labels, parts as split, task_of
 from convrnn.data.batch import Encoded
 from convrnn.data.split import Fold, Parts
@@ -87,7 +87,7 @@ def prepare(source: Source, request: Request, say: Say) -> Prepared:
     Raises:
         InputError: what does not fit, in one line.
     """
-    task_name, reason = (request.task, tr("{task}, as asked", task=request.task)) if request.task else task_of(source.train)
+    task_name, reason = (request.task, tr("{task}, as asked", task=sort_named(request.task))) if request.task else task_of(source.train)
     source = _typed(source, task_name)
     kind = source.train.kind
     name = DEFAULT_MODEL[kind] if request.model is None else request.model
