@@ -13,6 +13,7 @@ from convrnn.api.prepare import Prepared, Request, Say, prepare, with_head
 from convrnn.api.rows import Reading, source_of
 from convrnn.core.errors import DataError, InputError, ShapeError, SpecError, UsageError
 from convrnn.core.language import speaking, tr
+from convrnn.core.terms import sort_named
 from convrnn.data import Source
 from convrnn.layers.base import Spec
 from convrnn.study.budget import meets, solve
@@ -260,10 +261,9 @@ def _paired(asked: Asked, label: str, source: Source, arm: Arm, fold: int | None
         DataError: nothing can be compared on this set.
     """
     how = asked.reading
-    valid, test = (value if isinstance(value, float | int) else default for value, default in ((how.valid, 0.1), (how.test, 0.2)))
     model = arm.model if isinstance(arm.model, str) else Spec.from_dict(arm.model)
     options = {**asked.options, **arm.options, **({} if fold is None else {"fold": fold})}
-    prepared = prepare(source, Request(model, how.task, valid, test, plain(options)), _silent)
+    prepared = prepare(source, Request(model, how.task, *how.shares, plain(options)), _silent)
     if prepared.parts.test is None:
         raise DataError(label, tr("has no test part, so that nothing can be compared"), tr("give one with --test"))
     if prepared.parts.valid is None and asked.trials > 1:
@@ -325,8 +325,10 @@ def said_of(about: DataSet) -> str:
     """A set in a line."""
     parts = " + ".join(f"{rows:,}" for rows in about.parts.values())
     if about.classes is None:
-        return tr("{set}: {kind}, {parts} rows, a number for each", set=about.name, kind=about.kind, parts=parts)
-    return tr("{set}: {kind}, {parts} rows, {classes} classes", set=about.name, kind=about.kind, parts=parts, classes=about.classes)
+        return tr("{set}: {kind}, {parts} rows, a number for each", set=about.name, kind=sort_named(about.kind), parts=parts)
+    return tr(
+        "{set}: {kind}, {parts} rows, {classes} classes", set=about.name, kind=sort_named(about.kind), parts=parts, classes=about.classes
+    )
 
 
 def _stem(data: str) -> str:

@@ -11,7 +11,7 @@ import torch
 from convrnn.api.options import Choices, assign
 from convrnn.core.errors import DataError, SpecError, UsageError
 from convrnn.core.language import tr
-from convrnn.core.terms import called
+from convrnn.core.terms import called, part_named, sort_named
 from convrnn.data import Examples, Source, as_task, check_labels, parts as split, task_of
 from convrnn.data.batch import Encoded
 from convrnn.data.split import Fold, Parts
@@ -40,8 +40,8 @@ class Request:
     Attributes:
         model: a name of the zoo or a spec; None: by the kind of the data.
         task: None: inferred from the targets.
-        valid: share of the training rows to watch, where the files fix no validation part.
-        test: share of all rows to measure on, likewise.
+        valid: share of the training rows to watch; None: what the files fix, else 0.1.
+        test: share of all rows to measure on; None: what the files fix, else 0.2.
         options: `--set` and the flags that are short for it.
         body: the layers before the head, where a training goes on; None: made from the model and the data.
         settings: of the training, likewise; so it goes on as it began even where recommendations have changed since.
@@ -49,8 +49,8 @@ class Request:
 
     model: str | Spec | None = None
     task: TaskName | None = None
-    valid: float = 0.1
-    test: float = 0.2
+    valid: float | None = None
+    test: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     body: Spec | None = None
     settings: Settings | None = None
@@ -87,7 +87,7 @@ def prepare(source: Source, request: Request, say: Say) -> Prepared:
     Raises:
         InputError: what does not fit, in one line.
     """
-    task_name, reason = (request.task, tr("{task}, as asked", task=request.task)) if request.task else task_of(source.train)
+    task_name, reason = (request.task, tr("{task}, as asked", task=sort_named(request.task))) if request.task else task_of(source.train)
     source = _typed(source, task_name)
     kind = source.train.kind
     name = DEFAULT_MODEL[kind] if request.model is None else request.model
@@ -132,7 +132,9 @@ def prepare(source: Source, request: Request, say: Say) -> Prepared:
 def _settings(entry: Entry | None, sizes: Fingerprint, choices: Choices) -> Settings:
     """What the model recommends for data of this size, and what was chosen instead."""
     recommended = entry.settings_for(sizes) if entry else {}
-    return Settings.from_dict({Settings.family: Settings.name, **recommended, **choices.train})
+    settings = Settings.from_dict({Settings.family: Settings.name, **recommended, **choices.train})
+    settings.refuse_idle(choices.train)
+    return settings
 
 
 def with_head(body: Spec, task: Task, modality: Modality) -> tuple[Spec, Layer]:
@@ -152,14 +154,44 @@ def _typed(source: Source, task: TaskName) -> Source:
 
 
 def _split(source: Source, request: Request, choices: Choices, task: TaskName) -> Parts:
-    asked = dict(choices.split)
-    valid, test = asked.pop("valid_fraction", request.valid), asked.pop("test_fraction", request.test)
-    seed, fold = asked.pop("split_seed", 0), _fold(asked.pop("fold", None), asked.pop("folds", None))
-    for key, value, kind in (("split_seed", seed, int), ("valid_fraction", valid, float | int), ("test_fraction", test, float | int)):
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise SpecError(f"split.{key}", tr("expected a number, got {got!r}", got=value))
+    asked: dict[str, Any] = {
+        f"{part}_fraction": share for part, share in (("valid", request.valid), ("test", request.test)) if share is not None
+    }
+    if twice := sorted(asked.keys() & choices.split.keys()):
+        flag = twice[0].removesuffix("_fraction")
+        raise UsageError("--set", tr("{name} is given twice, by --{flag} too", name=twice[0], flag=flag), tr("give it once"))
+    asked |= choices.split
+    for key, value in asked.items():
+        _check_kind(key, value)
+    fold = _fold(asked.get("fold"), asked.get("folds"))
+    valid, test = asked.get("valid_fraction", 0.1), asked.get("test_fraction", 0.2)
+    _refuse_idle(source, asked, fold is not None or (source.test is None and test != 0) or (source.valid is None and valid != 0))
     stratify, shuffle = asked.get("stratify", task == "classify"), asked.get("shuffle", True)
-    return split(source, valid=valid, test=test, fold=fold, seed=seed, stratify=bool(stratify), shuffle=bool(shuffle))
+    return split(source, valid=valid, test=test, fold=fold, seed=asked.get("split_seed", 0), stratify=stratify, shuffle=shuffle)
+
+
+def _check_kind(key: str, value: Any) -> None:
+    if key in ("shuffle", "stratify"):
+        if not isinstance(value, bool):
+            raise SpecError(f"split.{key}", tr("expected true or false, got {got!r}", got=value))
+    elif isinstance(value, bool) or not isinstance(value, float | int if key.endswith("_fraction") else int):
+        raise SpecError(f"split.{key}", tr("expected a number, got {got!r}", got=value))
+
+
+def _refuse_idle(source: Source, asked: Mapping[str, Any], draws: bool) -> None:
+    """Raises `DataError` for what was asked of the parts and can change nothing; `draws`: whether any rows are held out."""
+    for part in ("valid", "test"):
+        if f"{part}_fraction" in asked and getattr(source, part) is not None:
+            problem = tr("its files fix a {part} part, so that no share of the rows can be one", part=part_named(part))
+            raise DataError(source.name, problem, tr("leave {shown} out", shown=f"--{part}"))
+    chosen = [key for key in ("split_seed", "shuffle", "stratify") if key in asked]
+    if chosen and not draws:
+        raise DataError(source.name, tr("no rows are held out, so that {key} changes nothing", key=chosen[0]), tr("leave it out"))
+    idle = [key for key in chosen if asked[key] is not False and key != "shuffle"]
+    if idle and asked.get("shuffle") is False:
+        raise DataError(source.name, tr("the last rows are held out, so that {key} changes nothing", key=idle[0]), tr("leave it out"))
+    if asked.get("stratify") and source.train.groups is not None:
+        raise DataError(source.name, tr("groups are held out whole, so that {key} changes nothing", key="stratify"), tr("leave it out"))
 
 
 def _fold(number: Any, of: Any) -> Fold | None:
@@ -169,9 +201,6 @@ def _fold(number: Any, of: Any) -> Fold | None:
     if number is None or of is None:
         key, remedy = "folds" if of is None else "fold", tr("for example {example}", example="--set folds=10 --set fold=0")
         raise UsageError(f"split.{key}", tr("is missing: which of how many folds is the test part takes both"), remedy)
-    for key, value in (("folds", of), ("fold", number)):
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise SpecError(f"split.{key}", tr("expected a number, got {got!r}", got=value))
     if not 0 <= number < of:
         raise SpecError("split.fold", tr("expected 0..{last}, got {got}", last=of - 1, got=number), tr("count from 0"))
     return Fold(number, of)

@@ -41,6 +41,12 @@ class Reading:
     valid: float | str | None = None
     test: float | str | None = None
 
+    @property
+    def shares(self) -> tuple[float | None, float | None]:
+        """`valid` and `test` where they are shares of the rows."""
+        valid, test = (None if value is None or isinstance(value, str) else float(value) for value in (self.valid, self.test))
+        return valid, test
+
 
 def source_of(data: Any, y: Any, how: Reading) -> Source:
     """Everything that a training may use.

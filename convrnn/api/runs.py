@@ -130,7 +130,7 @@ def train(
         read_config(folder)  # whether it is a run folder at all
     chosen = _known(model)
     refuse_test_of_folds(test, options)
-    request = Request(chosen, task, _share(valid, 0.1), _share(test, 0.2), plain(options))
+    request = Request(chosen, task, *reading.shares, plain(options))
     job = _Job(folder, resume, command, say or _silent, watch, report, trial)
     return _run(data, y, reading, request, job)
 
@@ -221,10 +221,6 @@ def _known(model: str | Spec | None) -> str | Spec | None:
     return model
 
 
-def _share(value: Any, default: float) -> float:
-    return default if value is None or isinstance(value, str | Path) else float(value)
-
-
 def _path_text(value: float | str | Path | None) -> float | str | None:
     return str(value) if isinstance(value, Path) else value
 
@@ -239,8 +235,7 @@ def _asked(place: Path, config: Config) -> tuple[Reading, Request]:
     request = Request(
         config.model if config.model is None or isinstance(config.model, str) else Spec.from_dict(config.model),
         how.task,
-        _share(how.valid, 0.1),
-        _share(how.test, 0.2),
+        *how.shares,
         config.options,
         Spec.from_dict(config.body),
         Settings.from_dict(config.settings),

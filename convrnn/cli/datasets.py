@@ -10,6 +10,7 @@ import typer
 from convrnn.cli import console
 from convrnn.cli.options import Json
 from convrnn.core.language import declared, tr
+from convrnn.core.terms import sort_named
 
 NAME = "datasets"
 
@@ -27,7 +28,8 @@ def run(
             console.as_json({"datasets": [_facts(each) for each in found]})
             return
         for text in console.table(
-            [tr("name"), tr("kind"), tr("task"), tr("what it is")], [[b.name, b.kind, b.task, declared(b.description)] for b in found]
+            [tr("name"), tr("kind"), tr("task"), tr("what it is")],
+            [[b.name, sort_named(b.kind), sort_named(b.task), declared(b.description)] for b in found],
         ):
             console.line(text)
         return

@@ -12,7 +12,7 @@ from convrnn.cli import console, inspect_row
 from convrnn.cli.options import Json
 from convrnn.cli.shapes import shape as parsed
 from convrnn.core.language import listed, tr
-from convrnn.core.terms import called
+from convrnn.core.terms import called, sort_named
 
 NAME = "inspect"
 
@@ -196,7 +196,7 @@ def _sound_lines(sound: dict[str, Any]) -> list[str]:
 
 
 def _data_lines(data: dict[str, Any]) -> list[str]:
-    lines: list[str] = [tr("{name}: {kind}, {because}", name=data["name"], kind=data["kind"], because=data["because"])]
+    lines: list[str] = [tr("{name}: {kind}, {because}", name=data["name"], kind=sort_named(data["kind"]), because=data["because"])]
     for name, part in data["parts"].items():
         length = part["length"]
         lines.append(

@@ -55,15 +55,30 @@ class MelFrames:
     def check(self, where: str) -> None:
         """Raises `SpecError` for frames without a sample, or bands that there are not at this rate."""
         if self.hop < 1 or self.span < 2:
-            problem = (
-                f"a window of {self.window_ms:g} ms every {self.hop_ms:g} ms has {self.span} sample(s) every {self.hop} at {self.rate} Hz"
+            problem = tr(
+                "a window of {window:g} ms every {every:g} ms has {span} sample(s) every {hop} at {rate} Hz",
+                window=self.window_ms,
+                every=self.hop_ms,
+                span=self.span,
+                hop=self.hop,
+                rate=self.rate,
             )
             raise SpecError(f"{where}.window_ms", problem, tr("use longer windows"))
         if not 0 <= self.low_hz < self.top <= self.rate / 2:
-            problem = f"expected 0 <= low < high <= {self.rate / 2:g} Hz, half the rate, got {self.low_hz:g} to {self.top:g} Hz"
+            problem = tr(
+                "expected 0 <= low < high <= {most:g} Hz, half the rate, got {low:g} to {high:g} Hz",
+                most=self.rate / 2,
+                low=self.low_hz,
+                high=self.top,
+            )
             raise SpecError(f"{where}.high_hz", problem, tr("leave high_hz out, or raise the rate"))
         if self.size > LARGEST:
-            problem = f"{self.mels} bands between {self.low_hz:g} and {self.top:g} Hz are too narrow to be told apart"
+            problem = tr(
+                "{mels} bands between {low:g} and {high:g} Hz are too narrow to be told apart",
+                mels=self.mels,
+                low=self.low_hz,
+                high=self.top,
+            )
             raise SpecError(f"{where}.mels", problem, tr("use fewer"))
 
     @property

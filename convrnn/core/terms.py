@@ -1,4 +1,4 @@
-"""The parts of data and the metrics, by the name that people read for them. Knows the names alone, no metric's arithmetic.
+"""Parts of data, kinds of input, tasks and metrics, by the names that people read. Knows the names alone, no metric's arithmetic.
 
 Files, JSON and options keep the names themselves; one that has no other name here stays as it is.
 """
@@ -13,6 +13,15 @@ _PARTS: Mapping[str, Callable[[], str]] = {
     "train": lambda: tr("training"),
     "valid": lambda: tr("validation"),
     "test": lambda: tr("test"),
+}
+
+_SORTS: Mapping[str, Callable[[], str]] = {
+    "series": lambda: tr("series"),
+    "text": lambda: tr("text"),
+    "image": lambda: tr("image"),
+    "audio": lambda: tr("audio"),
+    "classify": lambda: tr("classify"),
+    "regress": lambda: tr("regress"),
 }
 
 _TERMS: Mapping[str, Callable[[], str]] = {
@@ -34,6 +43,11 @@ _TERMS: Mapping[str, Callable[[], str]] = {
 def part_named(part: str) -> str:
     """`train` -> training."""
     return _PARTS[part]() if part in _PARTS else part
+
+
+def sort_named(name: str) -> str:
+    """A kind of input or a task: in English its own name, which options and JSON have too; in Chinese that stands behind the word."""
+    return _SORTS[name]() if name in _SORTS else name
 
 
 def called(name: str) -> str:

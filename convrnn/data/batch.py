@@ -105,7 +105,7 @@ def collate(arrays: Sequence[NDArray[Any]]) -> Seq:
     for place, array in enumerate(arrays):
         if array.shape[1:] != first.shape[1:]:
             raise DataError(
-                f"row {place}",
+                tr("row {number}", number=place),
                 tr("expected frames of shape {shape} as in row 0, got {got}", shape=first.shape[1:], got=array.shape[1:]),
                 tr("give all rows the same channels"),
             )

@@ -16,7 +16,7 @@ from convrnn.core.language import tr
 from convrnn.data.examples import Examples, Source, Target
 from convrnn.data.named_sounds import read_names
 from convrnn.data.opening import content, data_files, decode, lines, role_of
-from convrnn.data.pictures import PICTURE, alike, picture
+from convrnn.data.pictures import PICTURE, pictures
 from convrnn.data.sounds import SOUND, sound, sound_notes
 
 _TEXT = re.compile(r"(?i)\.(txt|text)(\.gz)?$")
@@ -41,15 +41,15 @@ def class_folders(name: str, folders: Sequence[Traversable], encoding: str | Non
         DataError: kinds mixed, a damaged picture or recording.
     """
     files = [(folder.name, file) for folder in folders for file in data_files(folder)]
-    pictures, sounds = (sum(bool(ending.search(file.name)) for _, file in files) for ending in (PICTURE, SOUND))
-    if len(files) not in (pictures, sounds) and (pictures or sounds):
+    shown, sounds = (sum(bool(ending.search(file.name)) for _, file in files) for ending in (PICTURE, SOUND))
+    if len(files) not in (shown, sounds) and (shown or sounds):
         raise DataError(
             name,
             tr(
                 "expected pictures, recordings or texts, got {pictures} picture(s), {sounds} recording(s) and {texts} text(s)",
-                pictures=pictures,
+                pictures=shown,
                 sounds=sounds,
-                texts=len(files) - pictures - sounds,
+                texts=len(files) - shown - sounds,
             ),
             tr("keep one kind"),
         )
@@ -60,8 +60,8 @@ def class_folders(name: str, folders: Sequence[Traversable], encoding: str | Non
         recorded = [sound(content(file).data, title) for title, (_, file) in zip(names, files, strict=True)]
         notes = (*said, *sound_notes(name, recorded))
         return Examples("audio", list(recorded), targets, names, target_name="folder", task="classify", notes=notes)
-    if pictures:
-        inputs, notes = alike(name, [picture(content(file).data, title) for title, (_, file) in zip(names, files, strict=True)])
+    if shown:
+        inputs, notes = pictures(name, ((content(file).data, title) for title, (_, file) in zip(names, files, strict=True)))
         return Examples("image", list(inputs), targets, names, target_name="folder", task="classify", notes=(*said, *notes))
     texts, notes = _whole_texts([file for _, file in files], encoding)
     return Examples("text", list(texts), targets, names, target_name="folder", task="classify", notes=(*said, *notes))
@@ -69,7 +69,7 @@ def class_folders(name: str, folders: Sequence[Traversable], encoding: str | Non
 
 def loose_pictures(name: str, files: Sequence[Traversable]) -> Examples:
     """Pictures without classes, to predict."""
-    inputs, notes = alike(name, [picture(content(file).data, file.name) for file in files])
+    inputs, notes = pictures(name, ((content(file).data, file.name) for file in files))
     return Examples("image", list(inputs), None, [file.name for file in files], notes=notes)
 
 
@@ -87,7 +87,8 @@ def named_sounds(name: str, files: Sequence[Traversable]) -> Source:
     """
     named = read_names(name, [file.name for file in files])
     if named is None:
-        problem = f"{len(files)} recordings, and their names do not say what they are: {', '.join(file.name for file in files[:3])}, ..."
+        some = ", ".join(file.name for file in files[:3])
+        problem = tr("{count} recordings, and their names do not say what they are: {some}, ...", count=len(files), some=some)
         remedy = tr("put them into one folder a class, call them LABEL_INDEX.wav, or give a table with a column of file names")
         raise DataError(name, problem, remedy)
     loose = loose_sounds(name, files)

@@ -18,7 +18,7 @@ from convrnn.core.language import both, tr
 from convrnn.data.columns import numbers, places_in_time, resolve
 from convrnn.data.examples import RECOGNISE, Columns, Examples, Kind, Layout, Target
 from convrnn.data.opening import content
-from convrnn.data.pictures import alike, picture
+from convrnn.data.pictures import pictures
 from convrnn.data.sounds import sound, sound_notes
 from convrnn.data.tables import Table, is_missing, is_number
 from convrnn.data.timeseries import series_notes
@@ -118,8 +118,7 @@ def _text(table: Table, names: Sequence[str]) -> tuple[list[Any], tuple[str, ...
 def _image(table: Table, names: Sequence[str]) -> tuple[list[Any], tuple[str, ...], tuple[str, ...]]:
     if len(names) != 1:
         raise DataError(table.name, tr("expected one column of pictures, got {got}", got=", ".join(names)), tr("name one with --input"))
-    pictures = [picture(*_file(table, row, names[0])) for row in range(len(table))]
-    inputs, notes = alike(table.name, pictures)
+    inputs, notes = pictures(table.name, (_file(table, row, names[0]) for row in range(len(table))))
     return list(inputs), (), notes
 
 

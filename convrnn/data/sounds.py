@@ -6,7 +6,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from convrnn.core.errors import DataError
 from convrnn.core.language import tr
@@ -37,12 +37,12 @@ def sound(data: bytes, where: str) -> Sound:
         raise DataError(where, tr("recordings need soundfile, which is not installed"), remedy) from error
     lacking = _lacking(data)
     if lacking > 0:
-        problem = f"the recording is cut off: its header promises {lacking:,} bytes more"
+        problem = tr("the recording is cut off: its header promises {lacking:,} bytes more", lacking=lacking)
         raise DataError(where, problem, tr("copy or download it again, or remove it"))
     try:
         samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
-        problem = f"expected a recording, got {len(data)} bytes that are none or damaged"
+        problem = tr("expected a recording, got {got} bytes that are none or damaged", got=len(data))
         raise DataError(where, problem, tr("replace or remove the file")) from error
     if not len(samples):
         raise DataError(where, tr("the recording holds no sample"), tr("remove the file"))
@@ -78,13 +78,40 @@ def sound_facts(sounds: Sequence[Any]) -> dict[str, Any]:
 
 
 def _lacking(data: bytes) -> int:
-    """Bytes that a WAV file promises in its header and does not have; libsndfile would read what there is and say nothing."""
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        return 0
-    place = 12
+    """Bytes that a file promises in its header and does not have; libsndfile would read what there is and say nothing.
+
+    FLAC's decoder says it itself; MP3 promises nothing, nor does Ogg what pages are to follow.
+    """
+    form, sort = data[:4], data[8:12]
+    if form in (b"RIFF", b"RF64") and sort == b"WAVE":
+        return _of_chunks(data, b"data", "little")
+    if form == b"FORM" and sort in (b"AIFF", b"AIFC"):
+        return _of_chunks(data, b"SSND", "big")
+    if form in (b".snd", b"dns."):
+        order = "big" if form == b".snd" else "little"
+        begin, size = (int.from_bytes(data[place : place + 4], order) for place in (4, 8))
+        return 0 if size >= _STREAMED else begin + size - len(data)
+    return _of_pages(data) if form == b"OggS" else 0
+
+
+def _of_chunks(data: bytes, sounding: bytes, order: Literal["little", "big"]) -> int:
+    """The same of WAV, of its long form RF64, whose true size stands in `ds64`, and of AIFF."""
+    place, long = 12, 0
     while place + 8 <= len(data):
-        size = int.from_bytes(data[place + 4 : place + 8], "little")
-        if data[place : place + 4] == b"data":
-            return 0 if size >= _STREAMED else place + 8 + size - len(data)
+        name, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], order)
+        if name == b"ds64":
+            long = int.from_bytes(data[place + 16 : place + 24], "little")
+        if name == sounding:
+            size = long if size >= _STREAMED else size
+            return place + 8 + size - len(data) if size else 0
         place += 8 + size + size % 2
     return 0
+
+
+def _of_pages(data: bytes) -> int:
+    """The same of Ogg: of the page in which it ends; 27 bytes, the last of them the number of sizes, the sizes, and so many bytes."""
+    place = 0
+    while data[place : place + 4] == b"OggS":
+        sizes = data[place + 27 : place + 27 + data[place + 26]] if place + 27 <= len(data) else b""
+        place += 27 + len(sizes) + sum(sizes)
+    return place - len(data)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from convrnn.core.errors import DataError, UsageError
 from convrnn.core.labels import in_order, label, to_number
 from convrnn.core.language import tr
-from convrnn.core.terms import called
+from convrnn.core.terms import called, sort_named
 from convrnn.data.examples import Examples, Target, Task
 
 FEW_LABELS = 20
@@ -23,7 +23,7 @@ def task_of(examples: Examples) -> tuple[Task, str]:
         DataError: there are no targets.
     """
     if examples.task is not None:
-        return examples.task, tr("{task} (as the data or the user says)", task=examples.task)
+        return examples.task, tr("{task} (as the data or the user says)", task=sort_named(examples.task))
     targets = known(examples)
     numbers = [to_number(target) for target in targets]
     distinct = len(set(targets))
@@ -35,7 +35,7 @@ def task_of(examples: Examples) -> tuple[Task, str]:
     task: Task = "regress" if distinct > FEW_LABELS and distinct * 10 > len(targets) else "classify"
     return task, tr(
         "{task}, since {name!r} holds {distinct} different whole numbers in {rows} rows",
-        task=task,
+        task=sort_named(task),
         name=name,
         distinct=distinct,
         rows=len(targets),

@@ -253,7 +253,7 @@ class _QRNN(GatedDirection):
 
 @register("sru")
 class SRU(LinearRecurrence):
-    """Simple recurrent unit: gates of the input alone, and a highway around the state (Lei et al. 2017, arXiv 1709.02755v1).
+    """Simple recurrent unit: gates of the input alone, and a highway around the state (Lei & Zhang 2017, arXiv 1709.02755v1).
 
         u = W x,  f, r = sigmoid(W x + b)
         c_t = f c_{t-1} + (1 - f) u

@@ -19,6 +19,7 @@ from convrnn.core.errors import DataError, SpecError
 from convrnn.core.language import tr
 from convrnn.core.mel import FLOOR, Doubles, MelFrames
 from convrnn.core.spec import register
+from convrnn.core.terms import part_named
 from convrnn.modality.base import Encoded, Examples, Floats, Modality, row_name, stacked
 from convrnn.modality.sound import Samples, Sound, as_samples, resample
 
@@ -65,7 +66,7 @@ class Audio(Modality):
     def check(self) -> None:
         """What was learned fits together, and there are such bands."""
         if self.means and (len(self.means) != self.mels or len(self.deviations) != self.mels):
-            counts = f"{len(self.means)} means and {len(self.deviations)} deviations"
+            counts = tr("{means} means and {deviations} deviations", means=len(self.means), deviations=len(self.deviations))
             raise SpecError("audio.means", tr("expected {count} of each, one a band, got {got}", count=self.mels, got=counts))
         if any(not deviation > 0 for deviation in self.deviations):
             raise SpecError("audio.deviations", tr("expected numbers above 0, got {got}", got=min(self.deviations)))
@@ -137,8 +138,12 @@ class Audio(Modality):
         rates = Counter(raw.rate for raw in examples.inputs if isinstance(raw, Sound))
         rate = self.sample_rate or (max(rates, key=lambda rate: (rates[rate], -rate)) if rates else 0)
         if not rate:
-            problem = "the rate of these samples is not known"
-            raise DataError("training part", problem, tr("give convrnn.Sound(samples, rate) for each row, or set sample_rate"))
+            problem = tr("the rate of these samples is not known")
+            raise DataError(
+                tr("{part} part", part=part_named("train")),
+                problem,
+                tr("give convrnn.Sound(samples, rate) for each row, or set sample_rate"),
+            )
         chosen = replace(self, rate=rate, means=(), deviations=())
         count, total, squares = 0, np.zeros(self.mels), np.zeros(self.mels)
         # Sums of what lies around a rough middle, so that no digits are lost in the squares.
@@ -147,7 +152,11 @@ class Audio(Modality):
             frames_TM = log_mel(chosen._samples(raw, examples.names[row]), chosen.frames()) - middle
             count, total, squares = count + len(frames_TM), total + frames_TM.sum(axis=0), squares + (frames_TM**2).sum(axis=0)
         if not count:
-            raise DataError("training part", tr("expected at least one sample, got none"), tr("give recordings that hold sound"))
+            raise DataError(
+                tr("{part} part", part=part_named("train")),
+                tr("expected at least one sample, got none"),
+                tr("give recordings that hold sound"),
+            )
         means = total / count
         deviations = np.sqrt(np.maximum(squares / count - means**2, 0.0))
         # A band that is constant but for rounding has no scale of its own.

@@ -33,9 +33,9 @@ class Image(Modality):
     Attributes:
         height: pictures are brought to this height, their width in proportion (unequal widths are unequal lengths); None: they stay as they
             are, and must all have one height.
-        scale: `unit`: what training uses lies in 0..1 (bytes: 0..255, unless training stays within their lower half, as in digits of
-            0..16; otherwise least to largest, where 0..1 stays as it is). `standard`: mean 0 and standard deviation 1 over all training
-            pixels of a colour. `none`: as they are.
+        scale: `unit`: what training uses lies in 0..1 (bytes and fractions of them: 0..255, unless training stays within their lower
+            half, as in digits of 0..16; otherwise least to largest, where 0..1 stays as it is). `standard`: mean 0 and standard deviation 1
+            over all training pixels of a colour. `none`: as they are.
         high: learned; pixels along the height.
         offsets, spreads: learned; one a colour (1: grey, 3: red, green, blue; other numbers are taken as they come).
         whole: learned; training pixels are whole numbers, so that a picture of fractions 0..1 would be taken for black, and is refused.
@@ -193,9 +193,11 @@ class Image(Modality):
         if self.whole and self.largest > 1 and pixels.max() <= 1 and not _whole(pixels):
             wanted = tr("expected whole numbers up to {largest:g} as in training", largest=self.largest)
             raise DataError(name, tr("{wanted}, got fractions of 1", wanted=wanted), _UNITS_REMEDY)
-        if not self.whole and pixels.dtype.kind in "ui" and pixels.max() > max(self.largest, 1):
+        # Fractions may be a little brighter than any of training; sixteen times full scale they are none (16-bit files are 0..255).
+        most = max(self.largest, 1) if pixels.dtype.kind in "ui" else 16 if self.largest <= 1 else np.inf
+        if not self.whole and pixels.max() > most:
             wanted = tr("expected fractions up to {largest:g} as in training", largest=self.largest)
-            raise DataError(name, tr("{wanted}, got whole numbers up to {got}", wanted=wanted, got=pixels.max()), _UNITS_REMEDY)
+            raise DataError(name, tr("{wanted}, got numbers up to {got:g}", wanted=wanted, got=pixels.max()), _UNITS_REMEDY)
 
 
 _UNITS_REMEDY = tr("give the pixels in the units of training")
@@ -247,7 +249,7 @@ def _whole(pixels: NDArray[Any]) -> bool:
 
 def _unit(least: float, largest: float, whole: bool, every_byte: bool) -> tuple[float, float]:
     """Offset and spread that bring the range of training to 0..1; see `Image.scale`."""
-    if every_byte and largest > 127:
+    if least >= 0.0 and 127 < largest <= 255 and (every_byte or not whole):  # fractions of bytes: 16 bits
         return 0.0, 255.0
     if not whole and least >= 0.0 and 0.5 < largest <= 1.0:
         return 0.0, 1.0

@@ -71,7 +71,7 @@ def as_samples(raw: Any, name: str) -> Samples:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1 or array.dtype.kind not in "fi" or (array.dtype.kind == "i" and array.dtype != np.int16):
-        problem = f"expected samples [N], floats or int16, got {array.dtype} {list(array.shape)}"
+        problem = tr("expected samples [N], floats or int16, got {dtype} {shape}", dtype=array.dtype, shape=list(array.shape))
         raise DataError(name, problem, tr("average the channels, and scale to -1..1"))
     if array.dtype == np.int16:
         return array.astype(np.float32) / np.float32(32768)

@@ -209,7 +209,7 @@ class Text(Modality):
         kept = sorted((token for token, count in counts.items() if count >= least), key=lambda token: (-counts[token], token))
         if not kept:
             raise DataError(
-                "training part",
+                tr("{part} part", part=part_named("train")),
                 tr("no token occurs {least} times, as min_count asks", least=least),
                 tr("give min_count={most} or less", most=max(counts.values())),
             )

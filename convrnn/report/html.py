@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any
 
 from convrnn.core.language import spoken, tr
-from convrnn.core.terms import named, part_named
+from convrnn.core.terms import named, part_named, sort_named
 from convrnn.report import numerals
 from convrnn.report.curves import Finding
 from convrnn.report.markup import SLOTS, Column, Markup, escape, fill, join, table, tag
@@ -157,8 +157,8 @@ def data(run: Run) -> Markup:
         rows.append([part_named(name), *map(numerals.cell, (part.get("rows"), *(length.get(each) for each in ("min", "median", "max"))))])
     channels = [str(name) for name in record.get("channels") or ()]
     facts: dict[str, Any] = {
-        tr("kind"): record.get("kind"),
-        tr("task"): record.get("task"),
+        tr("kind"): sort_named(str(record.get("kind", ""))) or None,
+        tr("task"): sort_named(str(record.get("task", ""))) or None,
         tr("channels"): len(channels) or None,
         tr("sound"): _sound(parts),
         tr("classes"): len(training_counts(run)) or None,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from convrnn.core.language import tr
-from convrnn.core.terms import named
+from convrnn.core.terms import named, sort_named
 from convrnn.report.html import folded
 from convrnn.report.markup import Column, Markup, join, table, tag
 from convrnn.report.numerals import MINUS, NONE, cell, count, decimal, percent, seconds
@@ -246,7 +246,8 @@ def compared(study: Study) -> Markup:
     arms = [[arm.name, arm.model, _options(arm.options)] for arm in study.arms]
     own = any(each.budget is not None for each in study.sets)  # else it stands among the facts
     sets = [
-        [each.name, each.data, each.kind, cell(each.rows), cell(each.classes), *([cell(each.budget)] if own else [])] for each in study.sets
+        [each.name, each.data, sort_named(each.kind), cell(each.rows), cell(each.classes), *([cell(each.budget)] if own else [])]
+        for each in study.sets
     ]
     parts = [table([Column(tr("model")), Column(tr("built as")), Column(tr("options"))], arms)]
     heads = [Column(tr("set")), Column(tr("data")), Column(tr("kind")), Column(tr("rows"), True), Column(tr("classes"), True)]

@@ -134,7 +134,7 @@ def outputs(net: nn.Module, encoded: Encoded, batch: int, device: torch.device |
     assert found is not None
     if not bool(found.isfinite().all()):
         row = int((~found.isfinite().all(1)).nonzero()[0, 0])
-        raise JobError(f"row {row + 1}", tr("the model's scores are not finite"), tr("train again with a lower rate"))
+        raise JobError(tr("row {number}", number=row + 1), tr("the model's scores are not finite"), tr("train again with a lower rate"))
     return found.cpu().clone()
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from convrnn.core.errors import SpecError
-from convrnn.core.language import tr
+from convrnn.core.language import either, tr
 from convrnn.core.spec import Record, register
 from convrnn.modality.base import Augmentation
 
@@ -20,6 +21,14 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 FREE = ("checkpoint_minutes",)
 """Settings that change nothing of what is learned or recorded, so that a resumed training may have others."""
+
+_ACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "decay": ("schedule", ("step", "exponential", "plateau")),
+    "decay_epochs": ("schedule", ("step", "exponential", "plateau")),
+    "floor": ("schedule", ("cosine", "one_cycle", "plateau")),
+    "beta2": ("optimizer", ("adam", "adamw")),
+}
+"""Settings that act under some values of another one only: which, and under which."""
 
 
 @register("training")
@@ -99,10 +108,22 @@ class Settings(Record):
             )
         if self.warmup and self.schedule == "one_cycle":
             raise SpecError("training.warmup", tr("one_cycle rises by itself"), tr("leave warmup out, or choose another schedule"))
+        self.refuse_idle(f.name for f in fields(self) if getattr(self, f.name) != f.default)
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise SpecError(
                 "training.device", tr("expected auto, cpu, cuda or cuda:N, got {got!r}", got=self.device), tr("choose one of them")
             )
+
+    def refuse_idle(self, given: Iterable[str]) -> None:
+        """Raises `SpecError` for a setting that was given, be it its default, and that nothing reads under the others."""
+        for name in given:
+            other, values = _ACTS.get(name, ("", ()))
+            if other and getattr(self, other) not in values:
+                raise SpecError(
+                    f"training.{name}",
+                    tr("has no effect with {other} {value}", other=other, value=getattr(self, other)),
+                    tr("leave it out, or choose {values}", values=either(values)),
+                )
 
     def differences(self, other: Settings) -> dict[str, tuple[Any, Any]]:
         """Fields in which two trainings would learn or record different things, with both values; `FREE` ones do not count."""

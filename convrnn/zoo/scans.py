@@ -9,7 +9,7 @@ from convrnn.zoo.base import Fingerprint, Paper, entry
 from convrnn.zoo.blocks import ANNEALED, EVERY_KIND, BothWays, Depth, Drop, Kernel, PoolKind, Width, dropped, frames_of, stack, width_for
 
 _BRADBURY = Paper("Bradbury, Merity, Xiong & Socher", 2016, "Quasi-recurrent neural networks", "1611.01576")
-_LEI = Paper("Lei, Zhang, Wang, Dai & Artzi", 2018, "Simple recurrent units for highly parallelizable recurrence", "1709.02755")
+_LEI = Paper("Lei & Zhang", 2017, "Training RNNs as fast as CNNs", "1709.02755v1")
 _FENG = Paper("Feng, Tung, Ahmed, Bengio & Hajimirsadeghi", 2024, "Were RNNs all we needed?", "2410.01201")
 
 
@@ -43,7 +43,7 @@ def sru(
     dropout: Drop = 0.2,
     pool: PoolKind = "mean",
 ) -> Spec:
-    """Simple recurrent units, four layers deep: gates of the frame and, unit by unit, of the state, a highway past each. Streams."""
+    """Simple recurrent units, four layers deep: gates of the frame alone, a highway past each. Streams."""
     cell = SRU(width_for(data, 128, width), layers=layers, bidirectional=bidirectional, dropout=_between(layers, dropout))
     return stack(frames_of(data, dropout), (cell, GlobalPool(pool)), dropped(dropout))
 

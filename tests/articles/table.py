@@ -55,7 +55,7 @@ def rendered(speech: Speech) -> str:
 
 def _cells(row: dict[str, Any], speech: Speech) -> list[str]:
     which = SPOKEN.index(speech)
-    here = _listed(row.get("here", []), speech, _linked)
+    here = _listed(row.get("here", []), speech, lambda kind, name: _linked(kind, name, speech))
     if "note" in row:
         note = row["note"][which]
         here += f"; {note}" if speech == "en" else f"；{note}"
@@ -74,11 +74,15 @@ def _listed(references: list[str], speech: Speech, shown: Callable[[str, str], s
     return "; ".join(f"{kind} {', '.join(names)}" for kind, names in groups.items())
 
 
-def _linked(kind: str, name: str) -> str:
-    """A link to a file, from docs/; any other name as it is typed."""
+def _linked(kind: str, name: str, speech: Speech) -> str:
+    """A link to a file, from docs/, to its Chinese twin where there is one; any other name as it is typed."""
     if kind in ("code", "test"):
         return f"[{Path(name).name}](../{name})"
-    return f"[{name}]({name})" if kind == "doc" else f"`{name}`"
+    if kind != "doc":
+        return f"`{name}`"
+    twin = name.removesuffix(".md") + ".zh-CN.md"
+    name = twin if speech == "zh" and (DOCS / twin).is_file() else name
+    return f"[{name}]({name})"
 
 
 def within(page: str) -> str:

@@ -74,6 +74,11 @@ def test_pages_hold_the_table(speech: Speech) -> None:
     assert within(PAGES[speech].read_text(encoding="utf-8")) == rendered(speech)
 
 
+def test_chinese_links_lead_to_chinese_pages(root: Path) -> None:
+    links = re.findall(r"\]\(([\w/-]+)\.md\)", within(PAGES["zh"].read_text(encoding="utf-8")))
+    assert links and not [link for link in links if (root / "docs" / f"{link}.zh-CN.md").is_file()]
+
+
 def test_both_pages_say_the_same() -> None:
     """As many headings, the same code, the same links but for the language."""
 

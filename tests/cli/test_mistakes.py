@@ -60,6 +60,31 @@ MISTAKES = {
     "value that is no YAML": (("train", "good.csv", *GRU, "--set", "rate=[1"), r"--set rate: is not YAML at line 1"),
     "value out of range": (("train", "good.csv", *GRU, "--set", "rate=-1"), r"training\.rate: expected a value greater than 0, got -1"),
     "share out of range": (("train", "good.csv", *GRU, "--valid", "2"), r"valid\.fraction: expected a share between 0 and 1, got 2\.0"),
+    "a share of what the files fix": (
+        ("train", "japanese-vowels", *GRU, "--test", "0.5"),
+        r"japanese-vowels: its files fix a test part, so that no share of the rows can be one; leave --test out",
+    ),
+    "a share given twice": (
+        ("train", "good.csv", *GRU, "--test", "0.5", "--set", "test_fraction=0.2"),
+        r"--set: test_fraction is given twice, by --test too; give it once",
+    ),
+    "a word for a truth": (("train", "good.csv", *GRU, "--set", "shuffle=no"), r"split\.shuffle: expected true or false, got 'no'"),
+    "a split with nothing to draw": (
+        ("train", "good.csv", *GRU, "--valid", "0", "--test", "good.csv", "--set", "split_seed=1"),
+        r"good: no rows are held out, so that split_seed changes nothing; leave it out",
+    ),
+    "a split that is not drawn": (
+        ("train", "good.csv", *GRU, "--set", "shuffle=false", "--set", "split_seed=1"),
+        r"good: the last rows are held out, so that split_seed changes nothing; leave it out",
+    ),
+    "labels of whole groups": (
+        ("train", "good.csv", *GRU, "--group", "t0", "--set", "stratify=true"),
+        r"good: groups are held out whole, so that stratify changes nothing; leave it out",
+    ),
+    "a setting without effect": (
+        ("train", "good.csv", *GRU, "--set", "decay=0.3"),
+        r"training\.decay: has no effect with schedule one_cycle; leave it out, or choose step, exponential or plateau",
+    ),
     "unknown task": (("train", "good.csv", *GRU, "--task", "sort"), r"--task: expected classify or regress, got 'sort'"),
     "labels to regress": (("train", "good.csv", *GRU, "--task", "regress"), r"good\.csv:2:label: expected a number, got 'a'; correct"),
     "no such device": (("train", "good.csv", *GRU, "--device", "cuda:99"), r"device: 'cuda:99' is not there: torch sees \d+ GPU\(s\); use"),

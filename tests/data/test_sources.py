@@ -215,6 +215,35 @@ def test_pictures_to_predict(tmp_path: Path) -> None:
         read_part(tmp_path)
 
 
+def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+    """Drawings are mostly exported as black lines on nothing, and the nothing is black too."""
+    line = np.zeros((2, 3, 4), np.uint8)
+    line[0, 1, 3] = 255
+    (tmp_path / "p").mkdir()
+    Image.fromarray(line).save(tmp_path / "p" / "a.png")
+    Image.fromarray(line[..., 2:], "LA").save(tmp_path / "p" / "b.png")
+    Image.fromarray(line[..., 3]).save(tmp_path / "p" / "c.png", transparency=0)
+    Image.fromarray(line[..., 3].astype(np.uint16) * 257).save(tmp_path / "p" / "d.png", transparency=0)
+    Image.fromarray(np.maximum(line, np.array([0, 0, 0, 255], np.uint8))).save(tmp_path / "p" / "opaque.png")
+    part = read_part(tmp_path / "p")
+    drawn = np.where(line[..., 3], 0, 255).tolist()
+    assert [pixels[..., 0].tolist() for pixels in part.inputs[:2]] == [drawn] * 2
+    assert all((pixels == 255).all() for pixels in part.inputs[2:4]), "white is what was not transparent here"
+    assert any("4 of 5 pictures are transparent in places; they are read over white" in note for note in part.notes)
+
+
+def test_depths_mean_the_same_grey(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    Image.fromarray(np.full((2, 2), 200, np.uint8)).save(tmp_path / "p" / "a.png")
+    Image.fromarray(np.full((2, 2), 200 * 257, np.uint16)).save(tmp_path / "p" / "b.png")
+    part = read_part(tmp_path / "p")
+    assert all((pixels == 200).all() for pixels in part.inputs)
+    assert any("1 of 2 pictures have 16 bits, the rest 8; all are read in 0..255" in note for note in part.notes)
+    Image.fromarray(np.full((2, 2), 0.5, np.float32)).save(tmp_path / "p" / "c.tif")
+    with pytest.raises(DataError, match=r"c\.tif: expected pixels of 8 or 16 bits, got float32, whose full scale the file does not say"):
+        read_part(tmp_path / "p")
+
+
 def test_texts_one_folder_a_class(put: Put, tmp_path: Path) -> None:
     for name, text in (("c/好/1.txt", "很好\n很好"), ("c/坏/1.txt", "不好")):
         put(name, text)

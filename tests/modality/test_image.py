@@ -46,6 +46,7 @@ def test_grey_pictures_may_leave_the_colour_axis_out(part: Any) -> None:
         (np.array([[0.1, 0.9]]), 0, 1),
         (np.array([[-1.0, 0.25]]), -1, 1.25),
         (np.array([[0, 65535]], dtype=np.uint16), 0, 65535),
+        (np.array([[0.5, 200.25]]), 0, 255),
         (np.array([[False, True]]), 0, 1),
         (np.array([[7, 7]], dtype=np.uint8), 7, 1),
     ],
@@ -138,7 +139,7 @@ def test_pictures_of_one_shape_that_need_work_are_not_taken_as_they_are(part: An
     fractions = Image.fit(part([np.array([[0.0, 0.5], [0.75, 1.0]])]))
     with pytest.raises(
         DataError,
-        match=r"^input 1: expected fractions up to 1 as in training, got whole numbers up to 255; give the pixels",
+        match=r"^input 1: expected fractions up to 1 as in training, got numbers up to 255; give the pixels",
     ):
         fractions.encode_all(pictures((2, 2)))
     assert modality.encode_all([]) == []
@@ -153,6 +154,8 @@ def test_units_other_than_those_of_training_are_refused(part: Any) -> None:
         match=r"^input: expected whole numbers up to 255 as in training, got fractions of 1; give the pixels in the units of training$",
     ):
         modality.encode(picture / 255)
+    with pytest.raises(DataError, match=r"^input: expected fractions up to 1 as in training, got numbers up to 200\.5; give the pixels"):
+        Image.fit(part([np.array([[0.25, 1.0]])])).encode(np.array([[200.5]]))
 
 
 @pytest.mark.parametrize(
@@ -178,7 +181,7 @@ def test_nothing_to_learn_from_is_refused(part: Any) -> None:
 
 
 def test_a_pixel_that_scaling_would_make_infinite_is_refused() -> None:
-    modality = Image(high=1, offsets=(0.0,), spreads=(1e-30,), whole=False, largest=1.0)
+    modality = Image(high=1, offsets=(0.0,), spreads=(1e-30,), whole=False, largest=2.0)
     with pytest.raises(DataError, match=r"^input: a pixel of 1e\+20 is too far from those of training"):
         modality.encode(np.array([[1e20]]))
 

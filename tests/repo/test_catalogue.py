@@ -19,12 +19,14 @@ import typer
 
 from convrnn import zoo
 from convrnn.cli import app
+from convrnn.core import errors
 from convrnn.core.language import catalogue
 from convrnn.data import builtin
 
 PACKAGE = Path(__file__).resolve().parents[2] / "convrnn"
 HAN = "[\u4e00-\u9fff]"
 MARKS = "[\uff0c\u3002\uff1b\uff1a\uff08\uff09]"
+ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.ConvrnnError)}
 NEUTRAL = {"R\u00b2 {r2:.3f}, {spread}", "{symbol} {low:.2f} to {high:.2f}"}
 """Keys whose Chinese may do without a Chinese character or a name."""
 
@@ -35,6 +37,30 @@ def calls() -> Iterator[tuple[str, ast.Call]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tr":
                 yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node
+
+
+def raised() -> Iterator[tuple[str, ast.Call, dict[str, list[ast.expr]]]]:
+    """Every error of `core/errors.py` that the package makes: where, its call, and what each name of that function is given."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for scope in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(scope, ast.FunctionDef):
+                continue
+            given: dict[str, list[ast.expr]] = {}
+            for node in ast.walk(scope):
+                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                    given.setdefault(node.targets[0].id, []).append(node.value)
+            for node in ast.walk(scope):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS:
+                    yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node, given
+
+
+def is_raw(text: ast.expr, given: dict[str, list[ast.expr]]) -> bool:
+    """Whether a text is a literal, with braces or without, or a name for one."""
+    if isinstance(text, ast.Name):
+        return any(is_raw(each, {}) for each in given.get(text.id, []))
+    if isinstance(text, ast.IfExp):
+        return is_raw(text.body, given) or is_raw(text.orelse, given)
+    return isinstance(text, ast.JoinedStr) or (isinstance(text, ast.Constant) and bool(text.value))
 
 
 def names_in(template: str) -> set[str]:
@@ -61,6 +87,13 @@ def literals() -> dict[str, str]:
 def test_every_key_is_a_literal() -> None:
     others = [where for where, node in calls() if len(node.args) != 1 or not isinstance(node.args[0], ast.Constant)]
     assert not others, "the first argument of tr is the key: a literal"
+
+
+def test_what_is_wrong_is_a_message() -> None:
+    """An error's place may be a file or a field, but not words; what is wrong with it and what to do are said."""
+    raw = [where for where, call, given in raised() if any(is_raw(text, given) for text in call.args[1:])]
+    words = [where for where, call, _ in raised() if re.match("[\"'][a-z]+ [a-z]|f[\"']row ", ast.unparse(call.args[0]))]
+    assert not raw + words, "say it with tr"
 
 
 def test_values_are_those_in_the_braces() -> None:

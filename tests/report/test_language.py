@@ -53,6 +53,12 @@ def test_with_a_chinese_font_the_figures_are_chinese(run: Path) -> None:
         assert NOTE not in render(run).read_text(encoding="utf-8")
 
 
+def test_kind_and_task_are_named(run: Path) -> None:
+    with cr.speaking("zh"):
+        page = re.sub("<[^>]+>", " ", render(run, lettering=NONE).read_text(encoding="utf-8"))
+    assert re.search("类型 +序列（series）", page) and re.search("任务 +分类（classify）", page)
+
+
 def test_in_english_nothing_is_chinese(run: Path) -> None:
     assert NONE.language() == "en"
     assert labels(run, NONE)[:2] == ["epoch", "loss"]

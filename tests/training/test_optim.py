@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
 
@@ -95,7 +96,8 @@ def test_biases_and_norms_are_not_pulled() -> None:
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_optimizers_are_torchs(name: Literal["sgd", "adam", "adamw"]) -> None:
     """Ten steps with weight decay on the matrix only, against torch's plain loop over parameters."""
-    settings = Settings(optimizer=name, rate=0.01, momentum=0.8, beta2=0.99, weight_decay=0.1, nesterov=name == "sgd")
+    settings = Settings(optimizer=name, rate=0.01, momentum=0.8, weight_decay=0.1)
+    settings = replace(settings, nesterov=True) if name == "sgd" else replace(settings, beta2=0.99)
     one, other = nn.Linear(3, 2), nn.Linear(3, 2)
     other.load_state_dict(one.state_dict())
     groups = [{"params": [other.weight], "weight_decay": 0.1}, {"params": [other.bias], "weight_decay": 0.0}]

@@ -43,6 +43,12 @@ def test_both_forms_come_back(settings: Settings) -> None:
             {"warmup": 5, "schedule": "one_cycle"},
             "training.warmup: one_cycle rises by itself; leave warmup out, or choose another schedule",
         ),
+        ({"decay": 0.1}, "training.decay: has no effect with schedule cosine; leave it out, or choose step, exponential or plateau"),
+        (
+            {"floor": 0.1, "schedule": "constant"},
+            "training.floor: has no effect with schedule constant; leave it out, or choose cosine, one_cycle or plateau",
+        ),
+        ({"beta2": 0.9, "optimizer": "sgd"}, "training.beta2: has no effect with optimizer sgd; leave it out, or choose adam or adamw"),
     ],
 )
 def test_one_line_for_each_mistake(fields: dict[str, object], message: str) -> None:
