@@ -129,8 +129,9 @@ def write_tables(study: Path, plan: Plan) -> None:
     arms = [list(own) for _, own in groupby(pairs, lambda pair: (pair.set, pair.arm))]
     _write_lines(study / "costs.jsonl", (_costs(study, plan, own) for own in arms))
     _write_lines(study / "gradients.jsonl", (line for own in arms for line in _gradients(study, own[0])))
-    listed = [*(each for each in plan.skipped if each not in failed), *failed]
-    write_plan(study, replace(plan, skipped=listed))
+    begun = {(pair.set, pair.arm) for pair in plan.pairs}  # what stands of these is from tables before: somebody may have mended them
+    refused = [each for each in plan.skipped if (each.set, each.arm) not in begun]
+    write_plan(study, replace(plan, skipped=[*refused, *failed]))
 
 
 def read_lines(path: Path) -> list[Record]:
