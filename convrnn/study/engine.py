@@ -90,7 +90,7 @@ class _Schedule:
     def ready(self) -> Iterator[Job]:
         """The jobs that wait for no other, at the beginning."""
         for place, left in enumerate(self._left):
-            yield from left or self._seeds(place)
+            yield from sorted(left) or self._seeds(place)  # an idle worker takes the first that it is given
 
     def after(self, job: Job) -> Iterator[Job]:
         """The jobs that waited for this one, which has ended."""
@@ -108,7 +108,7 @@ class _Schedule:
             self.total -= len(left)
             self.work -= len(left) * self._plan.pairs[place].seconds
             return
-        yield from left
+        yield from sorted(left)
 
     def _open(self, place: int, kind: Literal["trial", "seed"]) -> set[Job]:
         """The jobs of a pair that are not settled; what is settled is tidied up, in case that a kill came in between."""
