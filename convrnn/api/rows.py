@@ -9,7 +9,7 @@ from typing import Any
 from convrnn.api.prepare import TaskName
 from convrnn.core.errors import DataError, UsageError
 from convrnn.core.language import tr
-from convrnn.data import Columns, Examples, Source, as_task, builtin, from_arrays, from_frame, is_frame, read, read_bytes, read_part
+from convrnn.data import Columns, Examples, Source, as_task, builtin, digest, from_arrays, from_frame, is_frame, read, read_bytes, read_part
 from convrnn.deploy import Model
 from convrnn.tasks import Classify
 
@@ -29,12 +29,26 @@ class Reading:
     test: float | str | None = None
 
 
-def source_of(data: Any, y: Any, how: Reading) -> Source:
+def source_of(data: Any, y: Any, how: Reading, wanted: str | None = None) -> Source:
     """Everything that a training may use.
+
+    Args:
+        data: what the caller gave.
+        y: targets of rows in memory.
+        how: it is read.
+        wanted: the `digest` that it must have, as a study noted it; None: any.
 
     Raises:
         InputError: what cannot be read.
+        DataError: rows with another digest.
     """
+    source = _source(data, y, how)
+    if wanted is not None and digest(source) != wanted:
+        raise DataError(str(data), tr("the rows are not those that the study began with"), tr("restore them, or begin the study anew"))
+    return source
+
+
+def _source(data: Any, y: Any, how: Reading) -> Source:
     valid, test = (value if isinstance(value, str) else None for value in (how.valid, how.test))
     if isinstance(data, str | Path):
         return read(

@@ -114,6 +114,7 @@ def _train(order: Mapping[str, Any], say: Say) -> dict[str, Any]:
         watch=_Watch(run, say),
         report=False,
         trial=order["trial"],
+        digest=order["digest"],
         **order["reading"],
         **order["options"],
     )

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from convrnn.api import worker
-from convrnn.api.rows import Reading
+from convrnn.api.rows import Reading, source_of
+from convrnn.data import digest
 from convrnn.kernels import native
 
 
@@ -31,6 +32,7 @@ def order(tmp_path: Path) -> dict[str, Any]:
         "options": options,
         "out": str(tmp_path / "run"),
         "trial": False,
+        "digest": None,
         "command": "",
     }
 
@@ -39,6 +41,15 @@ def test_a_loss_that_is_no_number_is_for_ever(order: dict[str, Any]) -> None:
     wild = {"rate": 1e38, "clip": None, "optimizer": "sgd", "schedule": "constant", "epochs": 3}
     ended = worker._done({**order, "options": {**order["options"], **wild}}, _silent)
     assert ended["ended"] == "failed" and "with a lower rate" in ended["why"]
+
+
+def test_other_rows_than_the_study_began_with_are_not_trained_on(order: dict[str, Any]) -> None:
+    data = Path(order["data"])
+    given = {**order, "digest": digest(source_of(str(data), None, Reading(target="label")))}
+    data.write_text(data.read_text(encoding="utf-8").replace("x", "z"), encoding="utf-8")
+    ended = worker._done(given, _silent)
+    assert ended["ended"] == "lost" and "rows.csv: the rows are not those that the study began with" in ended["why"]
+    assert not Path(order["out"]).exists()
 
 
 def test_what_the_machine_lacks_is_lost_and_not_failed(order: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

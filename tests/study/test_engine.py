@@ -123,6 +123,28 @@ def test_an_arm_that_could_be_trained_after_all_is_no_longer_left_out(tmp_path: 
     assert [each.arm for each in read_plan(tmp_path).skipped] == ["text-cnn"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (
+            [{"target": 2.0}, {"target": "2"}, {"target": 2}],
+            r"predictions\.jsonl:2: expected the target '10' as in the runs beside it, got '2'",
+        ),
+        ([{"target": 2.0}], r"predictions\.jsonl: expected 3 test rows as in the runs beside it, got 1"),
+    ],
+)
+def test_runs_on_other_rows_make_no_table(tmp_path: Path, rows: list[dict[str, Any]], said: str) -> None:
+    """As after the data of a study of an older version changed between two arms."""
+    plan = plan_of({"a": {}, "b": {}})
+    run(tmp_path, plan)
+    (tmp_path / "results.jsonl").unlink()
+    one = tmp_path / "runs" / "ecg" / "b" / "seed-1" / "predictions.jsonl"
+    one.write_text("".join(json.dumps({**row, "label": "2"}) + "\n" for row in rows))
+    with pytest.raises(DataError, match=said + "; restore the data, remove the runs that were made of others, and go on with --resume"):
+        write_tables(tmp_path, plan)
+    assert not (tmp_path / "results.jsonl").exists()
+
+
 def test_what_is_no_study(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected the folder of a study"):
         read_plan(tmp_path)
