@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import accuracy_tables as tables
+import records
 from accuracy_tables import GOALS, Goal
 from pages import filled
 
@@ -52,9 +53,9 @@ def main() -> int:
             _measure(goal, options.data, options.seeds or goal.seeds, again=options.again)
     if options.pages:
         _write_pages()
-    records = _records(RESULTS)
-    print(tables.goals(records, chosen))
-    missed = tables.missed(records, chosen)
+    found = records.read(RESULTS)
+    print(tables.goals(found, chosen))
+    missed = tables.missed(found, chosen)
     if missed:
         print(f"outside their bounds: {', '.join(missed)}", file=sys.stderr)
     return 1 if missed else 0
@@ -82,7 +83,7 @@ def _measure(goal: Goal, data: Path | None, seeds: int, again: bool) -> None:
             print(f"{goal.name}: {arguments[0]} is not there, left out", file=sys.stderr)
             return
         arguments[0] = str(place)
-    done = set() if again else {(record["name"], record["seed"], record.get("fold")) for record in _records(RESULTS)}
+    done = set() if again else {(record["name"], record["seed"], record.get("fold")) for record in records.read(RESULTS)}
     for seed, fold in product(range(seeds), (None,) if goal.folds is None else range(goal.folds)):
         if (goal.name, seed, fold) in done:
             continue
@@ -103,7 +104,7 @@ def _measure(goal: Goal, data: Path | None, seeds: int, again: bool) -> None:
             "machine": f"{platform.machine()}, {_cores()} cores",
             "date": f"{datetime.now(UTC):%Y-%m-%d}",
         }
-        _keep(record)
+        records.keep(RESULTS, record)
         where = "" if fold is None else f" fold {fold}"
         print(f"{goal.name} seed {seed}{where}: {goal.metric} {record['value']:.4f}, {record['seconds']:.0f} s", flush=True)
 
@@ -116,31 +117,21 @@ def _trained(arguments: list[str]) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def _records(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-
-
-def _keep(record: dict[str, Any]) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
-
-
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
 def _write_pages() -> None:
     """The tables of docs/results.md and of both READMEs, between their marks."""
-    records, of_ucr = _records(RESULTS), _records(OF_UCR)
+    found, of_ucr = records.read(RESULTS), records.read(OF_UCR)
     page = ROOT / "docs" / "results.md"
     text = page.read_text(encoding="utf-8")
-    for name, made in {"folds": tables.folded(records), "made": tables.made(records), "runs": tables.runs(records)}.items():
+    for name, made in {"folds": tables.folded(found), "made": tables.made(found), "runs": tables.runs(found)}.items():
         text = filled(text, name, made)
     write(page, text)
     for language, name in READMES.items():
         readme = (ROOT / name).read_text(encoding="utf-8")
-        write(ROOT / name, filled(readme, "results", tables.readme(records, of_ucr, language)))
+        write(ROOT / name, filled(readme, "results", tables.readme(found, of_ucr, language)))
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ PROSE: dict[Language, Prose] = {
         "rule that was written down before it was run ([how](../../comparing.md#the-study-of-the-articles)). Every figure below comes "
         "from the raw tables beside this page, the hours from the records of the trainings; nobody typed one. What may be read from "
         "them, and what not: [results](../../results.md#the-study-of-the-articles).",
-        "{runs:,} trainings, {hours:.1f} hours of one core in all, measured with two at once: about {half:.1f} hours. DIR holds "
+        "{runs:,} trainings, {hours:.1f} hours of one core in all. DIR holds "
         "[these sets](../../results.md#where-the-data-come-from); without it the part is run that needs no download.",
         "Raw tables: {tables}. The whole report, with learning curves, gradients by distance and all pairs: [{report}]({report}) "
         "(save it and open it in a browser).",
@@ -102,7 +102,7 @@ PROSE: dict[Language, Prose] = {
         "[五篇文章](../../articles.zh-CN.md)所讲的模型，用同样的数据、同样多的参数来训练，各自在验证集上试同样多个学习率；文章里的每个论断都有一个实验和一条事先写好的"
         "判定规则（[做法](../../comparing.zh-CN.md)）。下面的每个数都出自本页旁边的原始表格（小时数出自各次训练的记录），没有一个是手写的。"
         "能从中读出什么、不能读出什么，见[结果](../../results.md#the-study-of-the-articles)。",
-        "共 {runs:,} 次训练，单核合计 {hours:.1f} 小时；是两个进程同时运行时测的，约需 {half:.1f} 小时。DIR 是放着"
+        "共 {runs:,} 次训练，单核合计 {hours:.1f} 小时。DIR 是放着"
         "[这些数据集](../../results.md#where-the-data-come-from)的文件夹；没有它，就只做不需下载的那一部分。",
         "原始表格：{tables}。完整报告（学习曲线、梯度随距离的变化、所有两两比较）：[{report}]({report})（下载后用浏览器打开）。",
         "数据",
@@ -185,8 +185,7 @@ def page(study: Study, claims: Json, statistics: Json, prose: Prose, pictures: S
     """
     said = [line for each in verdict(statistics) for line in (each.headline, *each.holds)]
     seconds = list(_seconds(study))
-    hours = sum(seconds) / 3600
-    spent = prose.spent.format(runs=len(seconds), hours=hours, half=hours / 2) if seconds else ""
+    spent = prose.spent.format(runs=len(seconds), hours=sum(seconds) / 3600) if seconds else ""
     files = both([f"[{name}]({name})" for name in TABLES])
     parts = [f"# {prose.title}", prose.other, prose.opening, "```\nconvrnn compare articles --data DIR\n```", spent]
     parts += [f"## {tr('The claims')}", summary(claims).rstrip(), markdown(claims).rstrip()]
@@ -212,13 +211,15 @@ def _means(family: Json, prose: Prose) -> str:
         means = [cells[name, arm]["mean"] for arm in family["arms"] if (name, arm) in cells]
         best = max(means) if higher else min(means)
         lines.append(f"| {name} | " + " | ".join(_cell(cells.get((name, arm)), best) for arm in family["arms"]) + " |")
-    return "\n".join(lines) + "\n\n" + _joined([prose.deviation.format(seeds=family["seeds"]), prose.bold])
+    spread = [prose.deviation.format(seeds=family["seeds"])] if family["seeds"] > 1 else []
+    return "\n".join(lines) + "\n\n" + _joined([*spread, prose.bold])
 
 
 def _cell(found: Json | None, best: float) -> str:
     if found is None:
         return "–"
-    said = f"{found['mean']:.3f} ± {found['deviation']:.3f}"
+    spread = "" if found["deviation"] is None else f" ± {found['deviation']:.3f}"
+    said = f"{found['mean']:.3f}{spread}"
     return f"**{said}**" if f"{best:.3f}" == f"{found['mean']:.3f}" else said
 
 
@@ -231,9 +232,8 @@ def _sets(study: Study, prose: Prose) -> str:
         options = ", ".join(f"{key}={value}" for key, value in (each.get("options") or {}).items())
         budget = f"{each['budget']:,}" if each.get("budget") else "–"
         kind = prose.kinds.get(each["kind"], each["kind"])
-        lines.append(
-            f"| {each['name']} | {kind} | {rows} | {each['classes'] or '–'} | {named(metric[each['name']])} | {budget} | {options} |"
-        )
+        figure = named(metric[each["name"]]) if each["name"] in metric else "–"
+        lines.append(f"| {each['name']} | {kind} | {rows} | {each['classes'] or '–'} | {figure} | {budget} | {options} |")
     return "\n".join(lines)
 
 

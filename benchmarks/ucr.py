@@ -1,9 +1,9 @@
-"""Seventeen UCR sets and two UEA sets with models of the zoo, archive split: `python benchmarks/ucr.py WHAT --data DIR/ucr_uea`.
+"""Seventeen UCR sets and two UEA sets with models of the zoo, archive split: `python benchmarks/ucr.py WHAT ...`.
 
-    select    what the settings should be: cross-validation within the training files, no test file is opened
-    final     the archive's test parts, once a seed, by the settings that the model names give
-    table     what was measured and what it tells, and trains nothing; `--page docs/results.md` writes it there, with the
-              critical-difference diagram
+    select --data DIR/ucr_uea    what the settings should be: cross-validation within the training files, no test file is opened
+    final --data DIR/ucr_uea     the archive's test parts, once a seed, by the settings that the model names give
+    table                        what was measured and what it tells, and trains nothing; `--page docs/results.md` writes it there, with
+                                 the critical-difference diagram
 
 The protocol, written down before the first test figure:
 
@@ -13,13 +13,13 @@ The protocol, written down before the first test figure:
 * `final` is `convrnn train DIR/SET --model NAME --valid 0 --seed K`, K = 0..4, nothing else set: no epoch is chosen by accuracy (the last
   weights are kept), so no row is held out to watch. The test part is read after the training, once.
 
-Every run is one line of `benchmarks/results/ucr.jsonl`, and what stands there is not run again. `--minutes` begins no run after so many.
+Every run is one line of `benchmarks/results/ucr.jsonl`, and what stands there is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import shlex
 import sys
 import time
@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import records
 import ucr_tables as tables
 from folded import train_fold
 from pages import filled
@@ -52,32 +53,17 @@ class Candidate(NamedTuple):
 
 def main() -> int:
     """Runs what is asked; 0 unless a model misses what is asked of it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("select", "final", "table"))
-    parser.add_argument("--data", type=Path, help="the folder ucr_uea")
-    parser.add_argument("--model", default="fcn")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of a candidate (select only)")
-    parser.add_argument("--only", default="", help="sets, parted by commas; default: all")
-    parser.add_argument("--seeds", type=int, default=tables.SEEDS)
-    parser.add_argument("--minutes", type=float, default=1e9)
-    parser.add_argument("--page", type=Path, metavar="FILE.md", help="what to write the tables into (table only)")
-    asked = parser.parse_args()
-    sets = asked.only.split(",") if asked.only else [*tables.PUBLISHED, *tables.BEYOND]
-    if asked.page is not None and asked.what != "table":
-        parser.error("--page goes with table")
+    asked = _parser().parse_args()
     if asked.what == "table":
         return _table(asked.page)
-    if asked.data is None:
-        parser.error(f"{asked.what} needs --data")
-    if asked.set and asked.what == "final":
-        parser.error("final takes the settings that the model names give")
+    sets = asked.only.split(",") if asked.only else [*tables.PUBLISHED, *tables.BEYOND]
     until = time.monotonic() + 60 * asked.minutes
-    candidate = Candidate(asked.model, tuple(asked.set))
-    runs = _selections(asked.data, sets, candidate) if asked.what == "select" else _finals(asked.data, sets, asked.model, asked.seeds)
+    if asked.what == "select":
+        runs = _selections(asked.data, sets, Candidate(asked.model, tuple(asked.set)))
+    else:
+        runs = _finals(asked.data, sets, asked.model, asked.seeds)
     for record in runs:
-        RESULTS.parent.mkdir(exist_ok=True)
-        with RESULTS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        records.keep(RESULTS, record)
         print(" ".join(str(record[key]) for key in ("stage", "set", "model", "part", "accuracy", "seconds")), flush=True)
         if time.monotonic() > until:
             print("time is up; the same command goes on", file=sys.stderr)
@@ -85,9 +71,27 @@ def main() -> int:
     return 0
 
 
+def _parser() -> argparse.ArgumentParser:
+    """Each part has its own options: one that it would not look at is refused."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = parser.add_subparsers(dest="what", required=True)
+    select = parts.add_parser("select", help="cross-validation within the training files")
+    final = parts.add_parser("final", help="the test parts, once a seed")
+    for part in (select, final):
+        part.add_argument("--data", type=Path, required=True, help="the folder ucr_uea")
+        part.add_argument("--model", default="fcn")
+        part.add_argument("--only", default="", help="sets, parted by commas; default: all")
+        part.add_argument("--minutes", type=float, default=math.inf, help="begin no run after so many")
+    select.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of the candidate")
+    final.add_argument("--seeds", type=int, default=tables.SEEDS)
+    table = parts.add_parser("table", help="what was measured and what it tells")
+    table.add_argument("--page", type=Path, metavar="FILE.md", help="what to write the tables into")
+    return parser
+
+
 def _selections(data: Path, sets: list[str], candidate: Candidate) -> Iterator[dict[str, Any]]:
     """Accuracy of each fold of each training file."""
-    done = {(r["set"], r["model"], tuple(r["options"]), r["part"]) for r in _records() if r["stage"] == "select"}
+    done = {(r["set"], r["model"], tuple(r["options"]), r["part"]) for r in records.read(RESULTS) if r["stage"] == "select"}
     for name in sets:
         examples = read_part(_training_file(data / name), labelled=True)
         assert examples.targets is not None
@@ -112,7 +116,7 @@ def _selections(data: Path, sets: list[str], candidate: Candidate) -> Iterator[d
 
 def _finals(data: Path, sets: list[str], model: str, seeds: int) -> Iterator[dict[str, Any]]:
     """Accuracy on each test part, one seed after the other on all sets: what was cut off shows all of them."""
-    done = {(r["set"], r["model"], r["part"]) for r in _records() if r["stage"] == "final"}
+    done = {(r["set"], r["model"], r["part"]) for r in records.read(RESULTS) if r["stage"] == "final"}
     for seed in range(seeds):
         for name in sets:
             if (name, model, seed) in done:
@@ -135,15 +139,11 @@ def _training_file(folder: Path) -> Path:
     return next(path for path in sorted(folder.iterdir()) if "_TRAIN" in path.name)
 
 
-def _records() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
-
-
 def _table(page: Path | None) -> int:
     """What was measured and what it tells, on a page too; 1 if what was asked for is measured and missed."""
-    records = _records()
-    values = tables.measured(records)
-    folded, parts, told = tables.folds(records), tables.parts(values), tables.told(values)
+    found = records.read(RESULTS)
+    values = tables.measured(found)
+    folded, parts, told = tables.folds(found), tables.parts(values), tables.told(values)
     print(folded, parts, *([told.text] if told else []), sep="\n\n")
     if page is not None:
         text = filled(filled(page.read_text(encoding="utf-8"), "ucr folds", folded), "ucr", parts)

@@ -20,7 +20,7 @@ from convrnn.api.folder import RUNS
 from convrnn.api.options import plain
 from convrnn.api.planning import Asked, arms_of, plan_of
 from convrnn.api.prepare import Say, TaskName
-from convrnn.api.rows import Reading
+from convrnn.api.rows import Reading, source_of
 from convrnn.core.errors import JobError, UsageError
 from convrnn.core.language import tr
 from convrnn.layers.base import Spec
@@ -161,14 +161,19 @@ def resume_study(folder: str | Path, *, workers: int | None = None, say: Say | N
     """Goes on with a study that was cut off; of one that is done the tables are written again. No run that is done is repeated.
 
     Raises:
-        DataError: not the folder of a study.
+        DataError: not the folder of a study, or other rows than it began with.
+        InputError: rows that are needed once more and cannot be read.
         UsageError: another process is at work on it.
         JobError: as for `compare`.
     """
     study, crew = Path(folder), _workers(workers)
     read_plan(study)
     with locked(study / ".lock") as lock:
-        return _go(study, read_plan(study), crew, told or Nobody(), lock, say or _silent)
+        plan = read_plan(study)
+        for each in engine.unfinished(study, plan):
+            if each.digest is not None:
+                source_of(each.data, None, Reading(**plan.reading), each.digest)
+        return _go(study, plan, crew, told or Nobody(), lock, say or _silent)
 
 
 def _begin(study: Path, plan: Plan, workers: int, told: Told, say: Say) -> Study:

@@ -120,8 +120,11 @@ def new_folder(folder: Path, config: Config) -> list[Path]:
 
 
 def discard(folder: Path, made: Sequence[Path]) -> None:
-    """Removes what is in a run folder, and the folders that were made for it as far as they are empty then."""
-    for entry in folder.iterdir() if folder.is_dir() else ():
+    """Removes what is in a run folder, and the folders that were made for it as far as they are empty then.
+
+    `config.yaml` goes last: as long as it stands, a run that a kill left half removed can be gone on with, from its beginning.
+    """
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == "config.yaml") if folder.is_dir() else ():
         if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
         else:

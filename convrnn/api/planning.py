@@ -14,7 +14,7 @@ from convrnn.api.rows import Reading, source_of
 from convrnn.core.errors import DataError, InputError, ShapeError, SpecError, UsageError
 from convrnn.core.language import speaking, tr
 from convrnn.core.terms import sort_named
-from convrnn.data import Source
+from convrnn.data import Source, digest
 from convrnn.layers.base import Spec
 from convrnn.study.budget import meets, solve
 from convrnn.study.plan import VERSION, Arm, DataSet, Pair, Plan, Skipped, as_name, distinct
@@ -198,12 +198,13 @@ def on_set(asked: Asked, label: str, data: str, source: Source) -> OnSet:
     pairs: list[Pair] = []
     refused: list[Refused] = []
     about: DataSet | None = None
+    rows = digest(source)
     for arm in asked.arms:
         own: list[tuple[Pair, DataSet]] = []
         try:
             for fold in asked.folds:
                 prepared, pair = _paired(asked, label, source, arm, fold)
-                own.append((pair, _facts(label, data, prepared)))
+                own.append((pair, _facts(label, data, prepared, rows)))
         except (ShapeError, SpecError, UsageError) as error:
             # Whoever says it names the arm first: an error of the model of that name is not to say it again.
             where = "" if error.where == arm.name else error.where
@@ -306,7 +307,7 @@ def parameters_with(prepared: Prepared, model: str, options: Mapping[str, Value]
     return sum(parameter.numel() for parameter in net.parameters())
 
 
-def _facts(label: str, data: str, prepared: Prepared) -> DataSet:
+def _facts(label: str, data: str, prepared: Prepared, rows: str) -> DataSet:
     task = prepared.model.task
     parts = {name: len(part.targets) for name, part in prepared.encoded.items()}
     return DataSet(
@@ -318,6 +319,7 @@ def _facts(label: str, data: str, prepared: Prepared) -> DataSet:
         parts,
         task.monitor,
         "higher" if task.best == "max" else "lower",
+        digest=rows,
     )
 
 

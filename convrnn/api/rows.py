@@ -16,6 +16,7 @@ from convrnn.data import (
     Source,
     as_task,
     builtin,
+    digest,
     from_arrays,
     is_frame,
     read,
@@ -48,12 +49,26 @@ class Reading:
         return valid, test
 
 
-def source_of(data: Any, y: Any, how: Reading) -> Source:
+def source_of(data: Any, y: Any, how: Reading, wanted: str | None = None) -> Source:
     """Everything that a training may use.
+
+    Args:
+        data: what the caller gave.
+        y: targets of rows in memory.
+        how: it is read.
+        wanted: the `digest` that it must have, as a study noted it; None: any.
 
     Raises:
         InputError: what cannot be read, or an option that rows in memory do not have.
+        DataError: rows with another digest.
     """
+    source = _source(data, y, how)
+    if wanted is not None and digest(source) != wanted:
+        raise DataError(str(data), tr("the rows are not those that the study began with"), tr("restore them, or begin the study anew"))
+    return source
+
+
+def _source(data: Any, y: Any, how: Reading) -> Source:
     valid, test = (value if isinstance(value, str) else None for value in (how.valid, how.test))
     if isinstance(data, str | Path):
         return read(

@@ -57,7 +57,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """How a training is run: where it is written, whether it goes on, who is told, what is left behind."""
+    """How a training is run: where it is written, whether it goes on, who is told, what is left behind, which rows it must have."""
 
     folder: Path | None
     resume: bool
@@ -66,6 +66,7 @@ class _Job:
     watch: Watcher | None
     report: bool
     trial: bool = False
+    digest: str | None = None
 
 
 def train(
@@ -89,6 +90,7 @@ def train(
     watch: Watcher | None = None,
     report: bool = True,
     trial: bool = False,
+    digest: str | None = None,
     **options: Any,
 ) -> Run:
     """Trains a model and measures it.
@@ -114,6 +116,7 @@ def train(
         report: whether to draw `report.html` and the plots.
         trial: something is chosen by this run: the test part is held out and not measured, and `metrics.json` is the only record beside
             the history.
+        digest: of the rows (`convrnn.data.digest`): others are refused, since what they are compared with was trained on these. None: any.
         options: settings of the training (`epochs=5`, `rate=1e-3`, `seed=1`, ...), of the model, the modality, the task, or the split: what
             `--set` takes.
 
@@ -131,7 +134,7 @@ def train(
     chosen = _known(model)
     refuse_test_of_folds(test, options)
     request = Request(chosen, task, *reading.shares, plain(options))
-    job = _Job(folder, resume, command, say or _silent, watch, report, trial)
+    job = _Job(folder, resume, command, say or _silent, watch, report, trial, digest)
     return _run(data, y, reading, request, job)
 
 
@@ -245,7 +248,7 @@ def _asked(place: Path, config: Config) -> tuple[Reading, Request]:
 
 def _run(data: Any, y: Any, how: Reading, request: Request, job: _Job) -> Run:
     """From a request to a run."""
-    prepared = prepare(source_of(data, y, how), request, job.say)
+    prepared = prepare(source_of(data, y, how, job.digest), request, job.say)
     made: list[Path] = []
     if job.folder is not None and not job.resume:
         made = new_folder(job.folder, _config(data, how, request, prepared, job.command))

@@ -4,7 +4,8 @@
     {"do": "measure", ...}    costs and gradients of a pair       -> how it ended
 
 `ended` is `done`; `failed`: it cannot be done, now or later (a loss that is not a number, rows too short); `lost`: it could not be done now
-(no space, a lost file, interrupted). The process ends with its standard input. Knows nothing of plans.
+(no space, a lost file, an environment that lacks something,
+interrupted). The process ends with its standard input. Knows nothing of plans.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import torch
 from convrnn.api.machine import peak_memory, reset_peak_memory
 from convrnn.api.measures import costs, gradients
 from convrnn.api.runs import train
-from convrnn.core.errors import ConvrnnError, JobError, ShapeError, SpecError
+from convrnn.core.errors import ConvrnnError, Diverged, ShapeError, SpecError
 from convrnn.core.files import write
 from convrnn.core.language import speaking
 from convrnn.layers.base import Spec
@@ -95,8 +96,7 @@ def _done(order: Mapping[str, Any], say: Say) -> Mapping[str, Any]:
     try:
         return {"ended": "done", **(_train(order, say) if order["do"] == "train" else _measure(order))}
     except ConvrnnError as error:
-        # A loss that is not a number is an error of nothing else; what a disk or a file did has a cause.
-        lasting = isinstance(error, ShapeError | SpecError) or (isinstance(error, JobError) and error.__cause__ is None)
+        lasting = isinstance(error, Diverged | ShapeError | SpecError)
         return {"ended": "failed" if lasting else "lost", "why": str(error)}
     except KeyboardInterrupt:
         return {"ended": "lost", "why": "interrupted"}
@@ -114,6 +114,7 @@ def _train(order: Mapping[str, Any], say: Say) -> dict[str, Any]:
         watch=_Watch(run, say),
         report=False,
         trial=order["trial"],
+        digest=order["digest"],
         **order["reading"],
         **order["options"],
     )

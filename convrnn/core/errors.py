@@ -9,6 +9,7 @@
     │   ├── NotStreamable            a layer whose state would grow with the sequence
     │   └── StateEnded               frames for a row that has ended
     └── JobError (RuntimeError)      the job failed: no space, lost file    exit code 1
+        └── Diverged                 a loss or scores that are not finite
 
 Every message is one line: where, what was expected and what came, what to do.
 """
@@ -75,3 +76,7 @@ class StateEnded(InputError):
 
 class JobError(ConvrnnError, RuntimeError):
     """The job failed for a reason outside its input: no space, a lost file."""
+
+
+class Diverged(JobError):
+    """A training whose loss, gradient or scores are not finite: the same training will always end so."""

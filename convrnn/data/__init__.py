@@ -4,6 +4,7 @@
 """
 
 from convrnn.data.builtin import Builtin, describe, load, names
+from convrnn.data.digests import digest
 from convrnn.data.examples import RECOGNISE, Columns, Examples, Source
 from convrnn.data.memory import from_arrays, is_frame, read_frame
 from convrnn.data.sources import read, read_bytes, read_part
@@ -23,6 +24,7 @@ __all__ = [
     "by_group",
     "check_labels",
     "describe",
+    "digest",
     "folds",
     "from_arrays",
     "group_folds",

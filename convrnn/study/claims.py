@@ -145,24 +145,26 @@ def verdict(effect: Effect, margin: float, relation: Relation = "better") -> Ver
     return "did not hold" if effect.high < 0 and effect.mean <= -margin else "cannot be told"
 
 
-def crossed(effects: Mapping[tuple[str, str, str], Effect], margin: float) -> Verdict:
+def crossed(effects: Mapping[tuple[str, str, str], Effect], arms: Sequence[str], margin: float) -> Verdict:
     """Whether the best arm depends on the set.
 
     Args:
-        effects: (set, first, second) -> effect, each pair of arms in one order, every set.
+        effects: (set, first, second) -> effect, each pair of arms in one order; a pair that was not measured on a set is not in it.
+        arms: all that are compared.
         margin: as for `verdict`.
 
     Returns:
         `held` if some pair is better one way on one set and the other way on another; `did not hold` if there is an arm that is no worse
-        than any other on every set; else `cannot be told`.
+        than any other on every set, of which there must be two at least; else `cannot be told`.
     """
     both = {**effects, **{(name, b, a): Effect(-e.mean, -e.high, -e.low) for (name, a, b), e in effects.items()}}
     won = {(a, b) for (_, a, b), effect in both.items() if verdict(effect, margin) == "held"}
     if any((b, a) in won for a, b in won):
         return "held"
-    arms = {a for _, a, _ in both}
-    top = [a for a in arms if all(verdict(e, margin, "no worse") == "held" for (_, first, _), e in both.items() if first == a)]
-    return "did not hold" if top else "cannot be told"
+    sets = {name for name, _, _ in both}
+    no_worse = {cell for cell, effect in both.items() if verdict(effect, margin, "no worse") == "held"}
+    top = [a for a in arms if all((name, a, b) in no_worse for name in sets for b in arms if b != a)]
+    return "did not hold" if len(sets) > 1 and top else "cannot be told"
 
 
 def together(verdicts: Sequence[Verdict]) -> Verdict:

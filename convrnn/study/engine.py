@@ -19,7 +19,7 @@ from convrnn.core.errors import JobError
 from convrnn.core.files import write
 from convrnn.core.language import tr
 from convrnn.study.folder import choose_rate, chosen_rate, failures, run_of, settled, tidy
-from convrnn.study.plan import TUNING_SEED, Job, Pair, Plan, home
+from convrnn.study.plan import TUNING_SEED, DataSet, Job, Pair, Plan, home
 from convrnn.study.progress import Ended, Told
 from convrnn.study.tune import rates
 from convrnn.study.workers import Crew, Hire, Message, Order
@@ -47,6 +47,18 @@ def run(study: Path, plan: Plan, workers: int, hire: Hire, told: Told) -> None:
         first = min(lost)
         why = tr("{why} (and {more} more)", why=first.why, more=len(lost) - 1) if len(lost) > 1 else first.why
         raise JobError(first.what, why, tr("go on with --resume {folder}", folder=study))
+
+
+def unfinished(study: Path, plan: Plan) -> list[DataSet]:
+    """The sets whose rows are needed once more: something is to be trained or measured on them."""
+    failed = {(each.set, each.arm) for each in failures(study, plan)}
+    left = {
+        pair.set
+        for pair in plan.pairs
+        if (pair.set, pair.arm) not in failed
+        and (_unmeasured(study, plan, pair) or not all(settled(home(study, pair) / f"seed-{seed}") for seed in range(plan.seeds)))
+    }
+    return [each for each in plan.sets if each.name in left]
 
 
 def _train(crew: Crew, study: Path, plan: Plan, told: Told) -> list[Lost]:
@@ -90,7 +102,7 @@ class _Schedule:
     def ready(self) -> Iterator[Job]:
         """The jobs that wait for no other, at the beginning."""
         for place, left in enumerate(self._left):
-            yield from left or self._seeds(place)
+            yield from sorted(left) or self._seeds(place)  # an idle worker takes the first that it is given
 
     def after(self, job: Job) -> Iterator[Job]:
         """The jobs that waited for this one, which has ended."""
@@ -108,7 +120,7 @@ class _Schedule:
             self.total -= len(left)
             self.work -= len(left) * self._plan.pairs[place].seconds
             return
-        yield from left
+        yield from sorted(left)
 
     def _open(self, place: int, kind: Literal["trial", "seed"]) -> list[Job]:
         """The jobs of a pair that are not settled, in order; what is settled is tidied up, in case that a kill came in between."""
@@ -129,16 +141,17 @@ def _training(study: Path, plan: Plan, job: Job) -> dict[str, Any]:
     else:
         tuned = {"rate": chosen_rate(study, pair)} if plan.trials > 1 else {}
         options |= {**tuned, "seed": plan.arm_of(pair).first_seed + job.number}
-    data, model = plan.set_of(pair).data, plan.arm_of(pair).model
+    about, model = plan.set_of(pair), plan.arm_of(pair).model
     return {
         "do": "train",
-        "data": data,
+        "data": about.data,
+        "digest": about.digest,
         "model": model,
         "reading": plan.reading,
         "options": options,
         "out": str(run_of(study, plan, job)),
         "trial": job.kind == "trial",
-        "command": _command(data, model, plan.reading, options),
+        "command": _command(about.data, model, plan.reading, options),
     }
 
 

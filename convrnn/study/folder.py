@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -121,16 +121,21 @@ def failures(study: Path, plan: Plan) -> list[Skipped]:
 
 
 def write_tables(study: Path, plan: Plan) -> None:
-    """`results.jsonl`, `costs.jsonl` and `gradients.jsonl` of a study all of whose jobs are settled, and `study.json` with what failed."""
+    """`results.jsonl`, `costs.jsonl` and `gradients.jsonl` of a study all of whose jobs are settled, and `study.json` with what failed.
+
+    Raises:
+        DataError: two runs on a set were measured on other rows; nothing was written.
+    """
     failed = failures(study, plan)
     gone = {(each.set, each.arm) for each in failed}
     pairs = [pair for pair in plan.pairs if (pair.set, pair.arm) not in gone]
-    _write_lines(study / "results.jsonl", (_result(study, plan, pair, seed) for pair in pairs for seed in range(plan.seeds)))
+    _write_lines(study / "results.jsonl", _results(study, plan, pairs))
     arms = [list(own) for _, own in groupby(pairs, lambda pair: (pair.set, pair.arm))]
     _write_lines(study / "costs.jsonl", (_costs(study, plan, own) for own in arms))
     _write_lines(study / "gradients.jsonl", (line for own in arms for line in _gradients(study, own[0])))
-    listed = [*(each for each in plan.skipped if each not in failed), *failed]
-    write_plan(study, replace(plan, skipped=listed))
+    begun = {(pair.set, pair.arm) for pair in plan.pairs}  # what stands of these is from tables before: somebody may have mended them
+    refused = [each for each in plan.skipped if (each.set, each.arm) not in begun]
+    write_plan(study, replace(plan, skipped=[*refused, *failed]))
 
 
 def read_lines(path: Path) -> list[Record]:
@@ -142,10 +147,33 @@ def _write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     write(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
-def _result(study: Path, plan: Plan, pair: Pair, seed: int) -> Record:
+def _results(study: Path, plan: Plan, pairs: Iterable[Pair]) -> Iterator[Record]:
+    """The lines of `results.jsonl`, of runs that were measured on the same rows."""
+    wanted: dict[tuple[str, int | None], list[Any]] = {}
+    for pair in pairs:
+        for seed in range(plan.seeds):
+            path = home(study, pair) / f"seed-{seed}" / "predictions.jsonl"
+            answers = read_lines(path)
+            targets = [answer["target"] for answer in answers]
+            _require_same(study, path, targets, wanted.setdefault((pair.set, pair.fold), targets))
+            yield _result(study, plan, pair, seed, answers)
+
+
+def _require_same(study: Path, path: Path, targets: Sequence[Any], wanted: Sequence[Any]) -> None:
+    """Whether a run was measured on the rows of those beside it; raises `DataError`."""
+    remedy = tr("restore the data, remove the runs that were made of others, and go on with --resume {folder}", folder=study)
+    if len(targets) != len(wanted):
+        problem = tr("expected {rows} test rows as in the runs beside it, got {got}", rows=len(wanted), got=len(targets))
+        raise DataError(str(path), problem, remedy)
+    for row, (target, other) in enumerate(zip(targets, wanted, strict=True), 1):
+        if target != other:
+            problem = tr("expected the target {wanted!r} as in the runs beside it, got {got!r}", wanted=other, got=target)
+            raise DataError(f"{path}:{row}", problem, remedy)
+
+
+def _result(study: Path, plan: Plan, pair: Pair, seed: int, answers: Sequence[Record]) -> Record:
     """A line of `results.jsonl`."""
-    run, about = home(study, pair) / f"seed-{seed}", plan.set_of(pair)
-    metrics = metrics_of(run)
+    about, metrics = plan.set_of(pair), metrics_of(home(study, pair) / f"seed-{seed}")
     model = plan.arm_of(pair).model
     return {
         "set": pair.set,
@@ -159,13 +187,12 @@ def _result(study: Path, plan: Plan, pair: Pair, seed: int) -> Record:
         "valid": metrics["valid"][about.metric] if "valid" in metrics else None,
         "parameters": metrics["parameters"],
         "options": {**pair.solved, **({"rate": chosen_rate(study, pair)} if plan.trials > 1 else {})},
-        "per_class": None if about.classes is None else _recalls(run),
+        "per_class": None if about.classes is None else _recalls(answers),
     }
 
 
-def _recalls(run: Path) -> dict[str, float]:
+def _recalls(rows: Sequence[Record]) -> dict[str, float]:
     """By label: the share of its test rows that were given it."""
-    rows = read_lines(run / "predictions.jsonl")
     counts = Counter(label(row["target"]) for row in rows)
     right = Counter(row["label"] for row in rows if row["label"] == label(row["target"]))
     return {name: right[name] / counts[name] for name in in_order(counts)}

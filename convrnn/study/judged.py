@@ -21,7 +21,7 @@ from convrnn.core.files import write as write_file
 from convrnn.core.language import speaking
 from convrnn.report.study_records import Study, read_study
 from convrnn.study.articles import every_claim, label_of
-from convrnn.study.claims import Claim, Comparison, Crossing, Effect, Measure, Verdict, crossed, together, verdict
+from convrnn.study.claims import Claim, Comparison, Crossing, Effect, Measure, crossed, together, verdict
 from convrnn.study.crossed import Crossed
 from convrnn.study.folder import read_lines
 from convrnn.study.scores import fields
@@ -132,7 +132,6 @@ def _crossing(tables: Tables, claim: Claim, part: Crossing, level: float) -> Jso
         if all((name, arm) in tables.scores for arm in (first, second))
     ]
     effects = {cell: _effect(tables, [cell[0]], "quality", *cell[1:], level) for cell in cells}
-    said: Verdict = crossed(effects, part.margin) if effects else "cannot be told"
     told = [(cell, effect) for cell, effect in effects.items() if effect.low > 0 or effect.high < 0]
     seen = {name for name, _, _ in effects}
     return {
@@ -142,7 +141,7 @@ def _crossing(tables: Tables, claim: Claim, part: Crossing, level: float) -> Jso
         "margin": part.margin,
         "pairs": len(effects),
         "told": [{"set": cell[0], "first": cell[1], "second": cell[2], "effect": effect._asdict()} for cell, effect in told],
-        "verdict": said,
+        "verdict": crossed(effects, labels, part.margin),
     }
 
 

@@ -69,6 +69,7 @@ class DataSet:
         better: which way it is better.
         budget: parameters that arms of equal size have here, where sets differ in it; None: that of the study, if it has one.
         options: of every arm on this set; they go before those of the study.
+        digest: of its rows (`convrnn.data.digest`), which all trainings must have; None: a study of an older version, nobody knows.
     """
 
     name: str
@@ -81,6 +82,7 @@ class DataSet:
     better: Literal["higher", "lower"]
     budget: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    digest: str | None = None
 
 
 @dataclass(frozen=True)

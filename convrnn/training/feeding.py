@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convrnn.core.errors import DataError, JobError, SpecError
+from convrnn.core.errors import DataError, Diverged, SpecError
 from convrnn.core.language import tr
 from convrnn.core.seq import Seq
 from convrnn.core.terms import called
@@ -116,7 +116,7 @@ def outputs(net: nn.Module, encoded: Encoded, batch: int, device: torch.device |
     Raises:
         DataError: no rows.
         UsageError: a batch below 1.
-        JobError: scores that are not finite.
+        Diverged: scores that are not finite.
     """
     if not len(encoded):
         raise DataError("rows", tr("expected at least one, got none"), tr("give some rows"))
@@ -134,7 +134,7 @@ def outputs(net: nn.Module, encoded: Encoded, batch: int, device: torch.device |
     assert found is not None
     if not bool(found.isfinite().all()):
         row = int((~found.isfinite().all(1)).nonzero()[0, 0])
-        raise JobError(tr("row {number}", number=row + 1), tr("the model's scores are not finite"), tr("train again with a lower rate"))
+        raise Diverged(tr("row {number}", number=row + 1), tr("the model's scores are not finite"), tr("train again with a lower rate"))
     return found.cpu().clone()
 
 

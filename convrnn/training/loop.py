@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convrnn.core.errors import JobError, UsageError
+from convrnn.core.errors import Diverged, UsageError
 from convrnn.core.language import tr
 from convrnn.data.batch import Batch, order
 from convrnn.tasks.base import Task, answers
@@ -91,7 +91,8 @@ def fit(
         DataError: a part without rows; a checkpoint of another net, other data or another version.
         UsageError: a device or precision that this machine lacks; a folder that holds a training already.
         SpecError: an augmentation that these rows cannot take.
-        JobError: a loss that is not finite; no space, or a lost or damaged checkpoint. The last good checkpoint stays.
+        Diverged: a loss that is not finite. The last good checkpoint stays.
+        JobError: no space, or a lost or damaged checkpoint. Likewise.
         Interrupted: Ctrl-C; what was done is in the checkpoint.
     """
     train.require_rows("training")
@@ -210,7 +211,7 @@ class _Training:
     def _validate(self, valid: Part) -> dict[str, float]:
         try:
             return self.task.metrics(outputs(self.net, valid.encoded, self.settings.batch, self.device), valid.targets)
-        except JobError as error:
+        except Diverged as error:
             raise error.within(tr("validation part after epoch {epoch}", epoch=self.at.epoch + 1)) from None
 
     # ---- between steps
@@ -247,7 +248,7 @@ class _Training:
     def _refuse(self, step: int, loss: float, norm: float) -> None:
         what = tr("the loss") if not math.isfinite(loss) else tr("the gradient's norm")
         kept = tr("the last checkpoint is from before") if self.store is not None else tr("nothing is kept without a folder")
-        raise JobError(
+        raise Diverged(
             tr("epoch {epoch}, step {step}", epoch=self.at.epoch + 1, step=step + 1),
             tr("{what} is {value}", what=what, value=norm if math.isfinite(loss) else loss),
             tr(

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import convrnn as cr
-from convrnn.api.planning import parameters_with, within
+from convrnn.api.planning import Asked, arms_of, parameters_with, plan_of, within
 from convrnn.api.prepare import Request, prepare
 from convrnn.api.rows import Reading, source_of
 from convrnn.study.budget import WITHIN
+from convrnn.study.folder import write_plan
 from convrnn.zoo import get, names
 
 
@@ -28,6 +29,19 @@ def test_rows_in_memory_are_refused(data: object) -> None:
 def test_what_is_no_study_is_not_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(cr.DataError, match="expected the folder of a study"):
         cr.resume_study(tmp_path)
+
+
+def test_a_study_is_not_gone_on_with_on_other_rows(tmp_path: Path) -> None:
+    """No run is done yet, so no training is needed to see it: it is said before any."""
+    data, study = tmp_path / "rows.csv", tmp_path / "study"
+    data.write_text("a,b,c,label\n" + "".join(f"{n},{n * n % 7},{-n},{'xy'[n % 2]}\n" for n in range(40)), encoding="utf-8")
+    asked = Asked([str(data)], arms_of(["gru"]), 1, None, 1, Reading(target="label"), {"epochs": 1}, "")
+    study.mkdir()
+    write_plan(study, plan_of(asked, "study", _silent))
+    data.write_text(data.read_text(encoding="utf-8").translate({120: "y", 121: "x"}), encoding="utf-8")
+    with pytest.raises(cr.DataError, match=r"rows\.csv: the rows are not those that the study began with; restore them, or begin"):
+        cr.resume_study(study)
+    assert {path.name for path in study.iterdir()} <= {"study.json", ".lock"}
 
 
 @pytest.mark.parametrize("name", names())

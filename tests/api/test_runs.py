@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import convrnn as cr
+from convrnn.api.folder import discard
 from convrnn.api.options import assign, parse, plain
 from convrnn.api.rows import Reading, rows_for, source_of
 from convrnn.modality import Jitter, modality_for
@@ -145,6 +146,22 @@ def test_a_training_without_a_checkpoint_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(cr.JobError, match=r"the loss is|the gradient's norm is"):
         cr.train(X, LABEL, out=tmp_path / "deep" / "run", report=False, **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kill_while_a_failed_training_is_removed_leaves_what_can_be_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("config.yaml", "history.jsonl"):
+        (tmp_path / name).touch()
+    unlink = Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "iterdir", lambda path: iter([path / "config.yaml", path / "history.jsonl"]))  # in any order
+    monkeypatch.setattr(Path, "unlink", killed)
+    with pytest.raises(KeyboardInterrupt):
+        discard(tmp_path, [])
+    assert (tmp_path / "config.yaml").exists() and not (tmp_path / "history.jsonl").exists()
 
 
 def test_a_folder_that_was_there_and_empty_stays(tmp_path: Path) -> None:

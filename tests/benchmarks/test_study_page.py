@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from benchmarks import study_page
 from convrnn.core.language import catalogue
+from convrnn.study import judged, stats
 from convrnn.study.claims import claims, planted
 from convrnn.study.folder import read_lines as lines
 from tests.study.made import CLAIMED, write_articles, write_lines, write_study
@@ -34,9 +36,9 @@ def test_both_pages_and_what_they_rest_on(tmp_path: Path, monkeypatch: pytest.Mo
     english, chinese = ((out / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
     for claim in (*claims(), *planted()):
         assert f"| {claim.id} | {claim.sentence} |" in english and f"| {claim.id} | {catalogue()[claim.sentence]} |" in chinese
-    assert "\n2 trainings, 2.0 hours of one core in all, measured with two at once: about 1.0 hours." in english
+    assert "\n2 trainings, 2.0 hours of one core in all. DIR holds" in english
     assert "\n```\nconvrnn compare articles --data DIR\n```\n" in english and "\n## The claims\n" in english
-    assert "\n## 各项论断\n" in chinese and "\n## 排行榜\n" in chinese and "共 2 次训练，单核合计 2.0 小时" in chinese
+    assert "\n## 各项论断\n" in chinese and "\n## 排行榜\n" in chinese and "共 2 次训练，单核合计 2.0 小时。DIR" in chinese
     board = english[english.index("## Leaderboard") :]
     assert "\ncrnn " in board and not any(name in board for name in CLAIMED.aside)
     for text, language in ((english, "en"), (chinese, "zh")):
@@ -57,6 +59,20 @@ def test_the_figures_of_a_page_are_those_of_the_tables(tmp_path: Path, monkeypat
         line for line in (out / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| digits | ") and "±" in line
     )
     assert said in row and row.count("**") == 2
+
+
+def test_one_seed_and_a_set_on_which_every_arm_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No deviation, and no figure: neither ends the program."""
+    study = write_study(tmp_path / "study", CLAIMED._replace(seeds=1))
+    about = json.loads((study / "study.json").read_text(encoding="utf-8"))
+    about["sets"].append({**about["sets"][0], "name": "failed"})
+    (study / "study.json").write_text(json.dumps(about), encoding="utf-8")
+    stats.write(study)
+    judged.write(study)
+    assert run(monkeypatch, study, tmp_path / "out") == 0
+    page = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert re.search(r"\n\| digits \| [*]*0\.\d{3}[*]* \|", page) and "±" not in page and "deviation" not in page
+    assert re.search(r"\n\| failed \| series \|.*\| – \| – \|  \|\n", page)
 
 
 def test_the_table_of_a_readme_stands_between_its_marks(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ TREE = {
     "NotStreamable": InputError,
     "StateEnded": InputError,
     "JobError": ConvrnnError,
+    "Diverged": JobError,
 }
 
 

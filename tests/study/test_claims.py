@@ -121,7 +121,24 @@ UP, DOWN, SAME, WIDE = Effect(0.03, 0.02, 0.04), Effect(-0.03, -0.04, -0.02), Ef
     ],
 )
 def test_best_arm_depends_on_the_set(first: Effect, second: Effect, want: Verdict) -> None:
-    assert crossed({("here", "a", "b"): first, ("there", "a", "b"): second}, 0.005) == want
+    assert crossed({("here", "a", "b"): first, ("there", "a", "b"): second}, ("a", "b"), 0.005) == want
+
+
+HERE, THERE = ({(name, *pair): UP for pair in (("a", "b"), ("a", "c"), ("b", "c"))} for name in ("here", "there"))
+
+
+@pytest.mark.parametrize(
+    ("effects", "want"),
+    [
+        (HERE | THERE, "did not hold"),
+        (HERE, "cannot be told"),  # one set does not show that sets make no difference
+        (HERE | {("there", "b", "c"): UP}, "cannot be told"),  # the best arm failed there
+        ({(name, "a", "b"): UP for name in ("here", "there")}, "cannot be told"),  # nor is anything known of c
+        (HERE | {("there", "b", "c"): DOWN}, "held"),
+    ],
+)
+def test_that_one_arm_is_best_takes_every_arm_on_two_sets(effects: dict[tuple[str, str, str], Effect], want: Verdict) -> None:
+    assert crossed(effects, ("a", "b", "c"), 0.005) == want
 
 
 def test_parts_of_a_claim() -> None:

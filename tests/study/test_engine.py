@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from convrnn.core.errors import DataError, JobError
 from convrnn.study import engine
 from convrnn.study.folder import read_lines, read_plan, write_plan, write_tables
-from convrnn.study.plan import TUNING_SEED, VERSION, Arm, DataSet, Pair, Plan
+from convrnn.study.plan import TUNING_SEED, VERSION, Arm, DataSet, Pair, Plan, Skipped
 from convrnn.study.progress import Ended, Nobody
 from convrnn.study.workers import Hire
 
@@ -110,6 +111,38 @@ def test_an_arm_that_cannot_be_trained_is_left_out_with_its_reason(tmp_path: Pat
     assert (skipped.arm, skipped.why) == ("wild", f"{'seed' if trials == 1 else 'trial'} 0: the loss is nan")
     run(tmp_path, read_plan(tmp_path))
     assert len(read_plan(tmp_path).skipped) == 1
+
+
+def test_an_arm_that_could_be_trained_after_all_is_no_longer_left_out(tmp_path: Path) -> None:
+    run(tmp_path, replace(plan_of({"a": {}, "wild": {"fail": True}}), skipped=[Skipped("ecg", "text-cnn", "takes text")]))
+    for path in tmp_path.rglob("failed.json"):
+        path.unlink()
+    stored = read_plan(tmp_path)
+    run(tmp_path, replace(stored, arms=[replace(arm, options={}) for arm in stored.arms]))
+    assert {each["arm"] for each in read_lines(tmp_path / "results.jsonl")} == {"a", "wild"}
+    assert [each.arm for each in read_plan(tmp_path).skipped] == ["text-cnn"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (
+            [{"target": 2.0}, {"target": "2"}, {"target": 2}],
+            r"predictions\.jsonl:2: expected the target '10' as in the runs beside it, got '2'",
+        ),
+        ([{"target": 2.0}], r"predictions\.jsonl: expected 3 test rows as in the runs beside it, got 1"),
+    ],
+)
+def test_runs_on_other_rows_make_no_table(tmp_path: Path, rows: list[dict[str, Any]], said: str) -> None:
+    """As after the data of a study of an older version changed between two arms."""
+    plan = plan_of({"a": {}, "b": {}})
+    run(tmp_path, plan)
+    (tmp_path / "results.jsonl").unlink()
+    one = tmp_path / "runs" / "ecg" / "b" / "seed-1" / "predictions.jsonl"
+    one.write_text("".join(json.dumps({**row, "label": "2"}) + "\n" for row in rows))
+    with pytest.raises(DataError, match=said + "; restore the data, remove the runs that were made of others, and go on with --resume"):
+        write_tables(tmp_path, plan)
+    assert not (tmp_path / "results.jsonl").exists()
 
 
 def test_what_is_no_study(tmp_path: Path) -> None:

@@ -99,6 +99,9 @@ def test_the_best_trial() -> None:
 def test_a_plan_is_stored_whole() -> None:
     stored = json.loads(json.dumps(PLAN.to_json()))
     assert Plan.from_json(stored, "study.json") == PLAN
+    assert Plan.from_json(
+        {**stored, "sets": [{key: value for key, value in each.items() if key != "digest"} for each in stored["sets"]]}, ""
+    )
     assert PLAN.jobs == 2 + 3
     assert PLAN.options_of(PLAN.pairs[0]) == {"epochs": 1, "width": 7}
 

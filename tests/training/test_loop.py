@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from convrnn.core.errors import DataError, JobError, SpecError, UsageError
+from convrnn.core.errors import DataError, Diverged, SpecError, UsageError
 from convrnn.data.batch import Encoded
 from convrnn.modality import Mixup
 from convrnn.training.feeding import Part, outputs
@@ -176,7 +176,7 @@ def test_a_loss_that_is_not_finite(made: ModuleType, change: Change, tmp_path: P
     one = made.text()
     wild = change(one.settings, rate=1e30, clip=None, schedule="constant", momentum=0.0, nesterov=False)
     one = one._replace(task=type(one.task)(0.0, 1.0), settings=wild)
-    with pytest.raises(JobError) as caught:
+    with pytest.raises(Diverged) as caught:
         made.run(one, tmp_path)
     pattern = (
         r"epoch 1, step \d: the loss is (inf|nan); train with a lower rate than 1e\+30 and with clip=1; the last checkpoint is from before"
@@ -189,7 +189,7 @@ def test_scores_that_are_not_finite(made: ModuleType) -> None:
     one = made.text()
     with torch.no_grad():
         next(one.net.parameters())[5] = math.nan
-    with pytest.raises(JobError, match=r"^row \d+: the model's scores are not finite"):
+    with pytest.raises(Diverged, match=r"^row \d+: the model's scores are not finite"):
         outputs(one.net, one.valid.encoded, 4, "cpu")
 
 
