@@ -48,7 +48,10 @@ def main() -> int:
     parser.add_argument("--pages", action="store_true", help="write what was measured into the pages, and run nothing")
     options = parser.parse_args()
     chosen = _chosen(options.only, parser.error)
-    if not (options.table or options.pages):
+    if options.table or options.pages:
+        if options.data is not None or options.seeds is not None or options.again:
+            parser.error("--table and --pages run nothing: they take no --data, --seeds or --again")
+    else:
         for goal in chosen:
             _measure(goal, options.data, options.seeds or goal.seeds, again=options.again)
     if options.pages:

@@ -42,6 +42,9 @@ from convrnn.data.timeseries import read_ts
 _REGULAR = 10
 """So many lines with the same number of commas are no sentences."""
 
+_PACKED = re.compile(r"(?i)\.(npz|parquet|pq|arrow|feather|ipc)(\.gz)?$")
+"""Names of tables and arrays that are no text."""
+
 _READ = tr("CSV, TSV, JSONL, Parquet, Arrow, .npz, .ts, idx, lines of text, or folders of pictures, recordings or texts")
 _FOREIGN = re.compile(r"(?i)\.(mp4|avi|mkv|xlsx?|docx?|pkl|pickle|pt|pth|mat|h5|hdf5|safetensors|npy|tsf|arff)$")
 
@@ -83,7 +86,7 @@ def read(
 
     Raises:
         DataError: whatever is wrong with the files; one line that names the place and the remedy.
-        UsageError: a column given twice, or an encoding for a built-in set.
+        UsageError: a column given twice, or an encoding for what is no text.
         JobError: a file that cannot be read for reasons outside it.
     """
     how = _How(Columns(tuple(inputs), target, group, id, time), True, encoding)
@@ -98,6 +101,8 @@ def read(
         else:
             wanted = [part for part, path in (("valid", valid), ("test", test)) if path is None]
             source = _with_partners(place, _siblings(data, place), how, wanted)
+        if encoding is not None and (_PACKED.search(place.name) or (source.train.kind in ("image", "audio") and not source.columns.layout)):
+            raise UsageError("encoding", tr("only text files have an encoding"), tr("leave it out"))
     if how.columns != RECOGNISE and not source.columns.layout:
         raise UsageError(
             str(data), tr("columns are named, but only tables have columns"), tr("leave --input, --target, --group, --id and --time out")

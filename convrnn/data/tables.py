@@ -304,7 +304,7 @@ def read_arrow(source: Content) -> Table:
             table = ipc.open_file(buffer).read_all()
         else:
             table = ipc.open_stream(buffer).read_all()
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise DataError(source.name, tr("the file cannot be read ({error})", error=error), tr("write it again")) from error
     if not table.num_rows:
         raise DataError(source.name, tr("no rows"), tr("give a file with data"))

@@ -97,6 +97,15 @@ def test_a_name_that_is_no_row_is_refused(
     assert stopped.value.code == 2 and "no such row" in capsys.readouterr().err and not accuracy.typed
 
 
+@pytest.mark.parametrize("option", [["--again"], ["--seeds", "2"], ["--data", "sets"]])
+def test_what_runs_nothing_takes_no_option_of_a_run(
+    accuracy: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run(accuracy, monkeypatch, "--table", *option)
+    assert stopped.value.code == 2 and "run nothing" in capsys.readouterr().err
+
+
 def test_a_set_that_is_not_there_is_said(
     accuracy: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -313,6 +313,16 @@ def test_columns_without_a_table_are_refused(put: Put) -> None:
         read("digits", encoding="big5")
 
 
+def test_an_encoding_of_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "rows.npz", X=np.zeros((2, 3, 1)), y=np.array(["a", "b"]))
+    for label in "ab":
+        (tmp_path / "pictures" / label).mkdir(parents=True)
+        Image.new("L", (4, 4)).save(tmp_path / "pictures" / label / "one.png")
+    for name in ("rows.npz", "pictures"):
+        with pytest.raises(UsageError, match="only text files have an encoding; leave it out"):
+            read(tmp_path / name, encoding="big5")
+
+
 def test_names_that_are_nothing(put: Put) -> None:
     with pytest.raises(DataError, match="did you mean digits"):
         read("digts")
