@@ -58,7 +58,7 @@ def _wide(table: Table, names: Sequence[str]) -> tuple[list[Any], tuple[str, ...
     blank = np.isnan(values)
     if table.header:  # only empty cells at the end shorten a series; without a header (UCR archive) NaN at the end does too
         for row, place in np.argwhere(blank).tolist():
-            blank[row, place] = _is_blank(table.column(names[place])[row])
+            blank[row, place] = _is_empty(table.column(names[place])[row])
     trailing = np.argmin(np.c_[blank[:, ::-1], np.zeros(len(values), bool)], axis=1)
     inputs = [row[: len(names) - cut, None] for row, cut in zip(values, trailing.tolist(), strict=True)]
     _check_present(table, inputs, range(len(table)))
@@ -217,8 +217,9 @@ def _column(table: Table, name: str) -> NDArray[np.float64]:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _is_blank(cell: Any) -> bool:
-    return cell is None or (isinstance(cell, str) and not cell.strip())
+def _is_empty(cell: Any) -> bool:
+    """Whether nothing stands in a cell, not even a word such as NA; data frames have NaN for it."""
+    return cell is None or cell != cell or (isinstance(cell, str) and not cell.strip())
 
 
 def _check_present(table: Table, inputs: Sequence[NDArray[np.float32]], rows: Sequence[int]) -> None:
@@ -259,8 +260,3 @@ def _target_notes(table: Table, name: str | None, targets: list[Target] | None) 
     if not odd:
         return ()
     return (tr("{name}: {odd} in {target!r} count as labels; only empty cells are missing", name=table.name, odd=both(odd), target=name),)
-
-
-def _is_empty(cell: Any) -> bool:
-    """Whether nothing stands in a cell, not even a word such as NA; data frames have NaN for it."""
-    return _is_blank(cell) or cell != cell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from convrnn.core.errors import DataError
 from convrnn.data.examples import Columns
 from convrnn.data.memory import from_arrays, read_frame
+from convrnn.data.sources import read_part
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,16 @@ def test_frames_of_pandas_and_arrow() -> None:
     texts = pd.DataFrame({"评论": ["很好", "不好", "一般"], "类别": pd.Categorical(["好", "坏", "坏"])}, index=[7, 8, 9])
     labelled = read_frame(texts, columns=Columns(target="类别"), labelled=True)[0]
     assert labelled.inputs == ["很好", "不好", "一般"] and labelled.targets == ["好", "坏", "坏"]
+
+
+def test_a_frame_is_read_as_its_csv_is(tmp_path: Path) -> None:
+    """Cells that are missing at the end shorten a series in both."""
+    frame = pd.DataFrame({"t1": [1.0, 4.0], "t2": [np.nan, 5.0], "t3": [3.0, 6.0], "t4": [7.0, np.nan], "label": ["a", "b"]})
+    frame.to_csv(tmp_path / "f.csv", index=False)
+    told, read = read_frame(frame, labelled=True)[0], read_part(tmp_path / "f.csv", labelled=True)
+    assert [len(row) for row in told.inputs] == [4, 3] and told.targets == read.targets
+    for one, other in zip(told.inputs, read.inputs, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_cells_of_a_frame_that_are_missing() -> None:
