@@ -144,7 +144,7 @@ def test_inspect_counts_multiply_adds(convrnn: Callable[..., Any], tmp_path: Pat
     lines = convrnn(*typed).out.splitlines()
     assert lines[1].startswith("a row of 20 frame(s): 5,220 multiply-adds, ")
     assert lines[3].split()[3] == "mult-adds" and [line.split()[5] for line in lines[4:7]] == ["2,100", "0", "3,120"]
-    assert convrnn(*typed, "--lang", "zh").out.splitlines()[1].startswith("20 帧的一行：5,220 次乘加，")
+    assert convrnn(*typed, "--lang", "zh").out.splitlines()[1].startswith("一条 20 帧的序列：5,220 次乘加，")
 
 
 def test_the_work_of_a_run_is_that_of_a_row_of_the_median_length(convrnn: Callable[..., Any], files: Path, runs: dict[str, Path]) -> None:

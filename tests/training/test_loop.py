@@ -96,7 +96,7 @@ def test_the_best_epoch_is_kept(name: str, monitor: str, folder: bool, made: Mod
     """A metric may be better when it is larger (accuracy) or smaller (mean absolute error); of equal epochs the first is kept."""
     one = made.MADE[name]()
     rate = {"series": 0.4, "text": 0.5}[name]
-    settings = change(one.settings, rate=rate, schedule="constant", epochs=7, monitor=monitor, keep="best", patience=None)
+    settings = change(one.settings, rate=rate, schedule="constant", decay_epochs=5, epochs=7, monitor=monitor, keep="best", patience=None)
     fitted = made.run(one._replace(settings=settings), tmp_path if folder else None)
     valid = [record["valid"] for record in fitted.history if "train" in record]
     key = "loss" if monitor == "loss" else one.task.monitor
@@ -174,7 +174,7 @@ def test_a_watcher_is_told(made: ModuleType) -> None:
 def test_a_loss_that_is_not_finite(made: ModuleType, change: Change, tmp_path: Path) -> None:
     """Squares of 1e30 overflow: named with the step, and spoilt weights are in no checkpoint."""
     one = made.text()
-    wild = change(one.settings, rate=1e30, clip=None, schedule="constant", momentum=0.0, nesterov=False)
+    wild = change(one.settings, rate=1e30, clip=None, schedule="constant", decay_epochs=5, momentum=0.0, nesterov=False)
     one = one._replace(task=type(one.task)(0.0, 1.0), settings=wild)
     with pytest.raises(Diverged) as caught:
         made.run(one, tmp_path)
