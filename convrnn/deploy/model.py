@@ -30,7 +30,7 @@ from convrnn.layers.base import Layer, Spec
 from convrnn.layers.combine import Serial, SerialLayer
 from convrnn.layers.stream import Stream
 from convrnn.modality import Modality
-from convrnn.tasks import Task
+from convrnn.tasks import Task, answers
 
 FORMAT = 1
 """Of `model.json`. A file of another format is refused, never guessed at."""
@@ -93,7 +93,7 @@ class Model:
         with torch.inference_mode():
             for batch in batches(encoded, chosen):
                 lengths = None if batch.x.lengths is None else batch.x.lengths.to(device)
-                found.append(self.net(Seq(batch.x.values.to(device), lengths, batch.x.clean)).seq.values[:, 0].cpu())
+                found.append(answers(self.net, Seq(batch.x.values.to(device), lengths, batch.x.clean)).cpu())
         places = torch.from_numpy(np.argsort(np.concatenate(chosen)))
         return torch.cat(found)[places]
 

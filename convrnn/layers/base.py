@@ -86,6 +86,7 @@ class Layer(nn.Module):
         streams: False only where the state would grow with T.
         remedy: what to use instead where `streams` is False.
         keeps: the names of the tensors of a flat state, in order.
+        vectors: its parameters that are no matrices though they have two dimensions or more, see `core.weights`.
         chained: whether its parts stand one behind the other; else each of them reads the layer's own input.
     """
 
@@ -93,6 +94,7 @@ class Layer(nn.Module):
     made_from: Spec | None = None
     remedy: str = ""
     keeps: ClassVar[tuple[str, ...]] = ()
+    vectors: ClassVar[tuple[str, ...]] = ()
     chained: ClassVar[bool] = False
 
     def __init__(self, in_shape: Shape | Ids, out_shape: Shape) -> None:

@@ -119,7 +119,9 @@ class _Highway(Joined):
     def join(self, values: list[Tensor]) -> Tensor:
         """See `Joined.join`."""
         x, h = values
-        return torch.lerp(x, h, torch.sigmoid(self.gate(x)))
+        t = torch.sigmoid(self.gate(x))
+        # Not torch.lerp: autocast may give x in float32 and the others in half precision.
+        return t * h + (1 - t) * x
 
     def inside(self, x: Seq) -> dict[str, Tensor]:
         """See `Layer.inside`: the gate t."""

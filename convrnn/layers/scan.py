@@ -232,6 +232,8 @@ class _QRNN(GatedDirection):
         frames, zone = rest
         convolved, frames = self._convolved(x, frames, last)
         gates = precise(convolved)
+        # A state may come from the other mode: evaluation draws no mask, training always does.
+        zone = zone or self.zone.initial_state(gates.shape[0], gates)
         if zone:
             z, f, *others = gates.split(self.units, -1)
             ones, zone = self.zone(Seq(torch.ones_like(f), x.lengths, True), zone, last)

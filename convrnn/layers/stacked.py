@@ -138,7 +138,9 @@ class Joint(nn.Module):
             return both
         forth, back = both.chunk(2, -1)
         if self.gate is not None:
-            return torch.lerp(back, forth, torch.sigmoid(self.gate(both)))
+            g = torch.sigmoid(self.gate(both))
+            # Not torch.lerp: under autocast g is in half precision, the directions are not.
+            return g * forth + (1 - g) * back
         return forth + back if self.merge == "sum" else (forth + back) / 2
 
 

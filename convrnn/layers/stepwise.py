@@ -99,6 +99,8 @@ class StepDirection(Direction):
     """
 
     alone = True
+    vectors: ClassVar[tuple[str, ...]] = ("peep",)
+    """See `Layer.vectors`."""
 
     def __init__(self, spec: Stepwise, space: Shape, reverse: bool) -> None:
         super().__init__()

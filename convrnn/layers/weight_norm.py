@@ -13,11 +13,9 @@ from convrnn.core.errors import SpecError
 from convrnn.core.language import tr
 from convrnn.core.seq import Ids, Shape
 from convrnn.core.spec import register
+from convrnn.core.weights import matrices
 from convrnn.layers.base import Layer, Spec
 from convrnn.layers.combine import SerialLayer, build_at
-
-MATRICES = ("weight", "pointwise", "w_x", "w_h", "proj")
-"""The parameters that are normalised, where they have two dimensions or more."""
 
 
 @register("weight_norm")
@@ -25,8 +23,8 @@ class WeightNorm(Spec):
     """w = g v / |v| for every weight matrix of the body (Salimans & Kingma 2016, arXiv 1602.07868): length and direction learn apart.
 
     There is one g for each entry of the first dimension (a unit, a filter, a row of a gate; in a transposed convolution an input
-    channel, as in torch), and |v| is over all others. It begins with w as the body draws it. Biases and the scales of norms are left
-    alone, and so is a recurrent weight of one number a unit. No statistics are taken: it streams, and training is as evaluation.
+    channel, as in torch), and |v| is over all others. It begins with w as the body draws it. Biases, peepholes and the scales of norms are
+    left alone, and so is a recurrent weight of one number a unit. No statistics are taken: it streams, and training is as evaluation.
 
     Attributes:
         body: what has the weights.
@@ -43,12 +41,7 @@ class WeightNorm(Spec):
     def module(self, in_shape: Shape | Ids) -> Layer:
         """See `Spec.module`."""
         body = build_at("body", self.body, in_shape)
-        found = [
-            (path, module, name)
-            for path, module in body.named_modules()
-            for name, parameter in module.named_parameters(recurse=False)
-            if name in MATRICES and parameter.dim() > 1
-        ]
+        found = list(matrices(body))
         if not found:
             raise SpecError(
                 "body", tr("expected a layer with weight matrices, {body!r} has none", body=self.body.name), tr("leave weight_norm out")

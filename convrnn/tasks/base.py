@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor, nn
 
-from convrnn.core.errors import DataError
+from convrnn.core.errors import DataError, ShapeError
 from convrnn.core.language import tr
 from convrnn.core.seq import Seq
 from convrnn.core.spec import Record
@@ -98,16 +98,24 @@ class Task(Record, ABC):
     def head(self, body: Layer) -> tuple[Spec, ...]:
         """What to append to a body so that each row gives one frame of K scores.
 
-        The mean over time if the body still has time (it answers before the row ends), space into channels if there is any, a dense layer.
+        The mean over time unless the body gives one frame a row, space into channels if there is any, a dense layer.
         """
-        pool = (GlobalPool("mean"),) if body.ratio else ()
+        # Where the number of frames does not grow (ratio 0), one row tells it for all: it need not be 1.
+        pool = () if body.ratio == 0 and int(body.frames(1)) == 1 else (GlobalPool("mean"),)
         fold = (Fold(),) if len(body.out_shape) > 1 else ()
         return (*pool, *fold, Linear(self.width))
 
 
 def answers(net: nn.Module, x: Seq) -> Tensor:
-    """`[B, K]`: the scores of a batch from a net that ends in a task's head, hence in one frame a row."""
-    return net(x).seq.values[:, 0]
+    """`[B, K]`: the scores of a batch from a net that ends in a task's head, hence in one frame a row.
+
+    Raises:
+        ShapeError: it gives more frames, of which none may be dropped, or none.
+    """
+    y = net(x).seq.values
+    if y.shape[1] != 1:
+        raise ShapeError("model", tr("expected one frame a row, got {got}", got=y.shape[1]), tr("put GlobalPool before its last layer"))
+    return y[:, 0]
 
 
 def require_rows(y_NK: Tensor, targets: Tensor) -> None:

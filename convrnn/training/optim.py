@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from convrnn.core.errors import UsageError
 from convrnn.core.language import tr
+from convrnn.core.weights import matrices
 from convrnn.training.settings import Settings
 
 RISE, FIRST = 0.3, 25.0
@@ -86,8 +87,12 @@ class Plateau(NamedTuple):
 
 
 def pulled(net: nn.Module) -> list[Tensor]:
-    """The parameters that weight decay and L1 pull towards zero: matrices, kernels and embeddings, no biases, scales or shifts."""
-    return [parameter for parameter in net.parameters() if parameter.requires_grad and parameter.dim() >= 2]
+    """The parameters that weight decay and L1 pull towards zero: matrices, kernels and embeddings, no biases, scales, shifts or peepholes.
+
+    Nor weights under `WeightNorm`: their lengths are scales, and the size of their directions changes nothing.
+    """
+    found = dict.fromkeys(module.get_parameter(name) for _, module, name in matrices(net))
+    return [parameter for parameter in found if parameter.requires_grad]
 
 
 def optimizer(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:

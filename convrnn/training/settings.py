@@ -52,8 +52,8 @@ class Settings(Record):
         momentum: of SGD; for Adam and AdamW the decay of the first moment, beta 1.
         beta2: decay of the second moment of Adam and AdamW.
         nesterov: look ahead by the momentum (SGD only).
-        weight_decay: pull towards zero, on matrices and kernels only: not on biases, scales and shifts of norms and other vectors.
-            Part of the gradient for `sgd` and `adam`, apart from it for `adamw`.
+        weight_decay: pull towards zero, on matrices and kernels only: not on biases, scales and shifts of norms, peepholes and
+            other vectors, nor on weights under `WeightNorm`. Part of the gradient for `sgd` and `adam`, apart from it for `adamw`.
         l1: weight of the sum of absolute values of the same parameters in what is minimised.
         clip: largest norm of the gradient over all parameters; a larger one is scaled down. None: never.
         patience: stop after so many epochs without a better validation part; None: never. Without a validation part never.

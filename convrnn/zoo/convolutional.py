@@ -87,6 +87,10 @@ def tcn(
     whole row of the longest: 1 + 2 (kernel - 1) (1 + base + ... + base^(depth - 1)) frames. Where even base = kernel falls short, the
     opening convolution strides. Batch norm stands for the paper's weight norm, and the mean over time for its last frame (`pool="last"`);
     but where rows are aligned, as DNA around a site, it is the last frame, which reads each place of the row with weights of its own.
+
+    The blocks are not quite the paper's, which have a ReLU behind the second convolution too, before the sum, and dropout behind both
+    convolutions: here dropout stands in front of the head alone. Nor has the paper an opening convolution, of kernel 1 where it does not
+    stride: there one of kernel 1 stands on the skip of a block that changes the width.
     """
     features, longest = width_for(data, 64, width), data.lengths[2]
     base = next((b for b in range(2, kernel) if _reach(kernel, b, depth) >= longest), max(kernel, 2))

@@ -59,8 +59,8 @@ def inception_time(data: Fingerprint, *, width: Width = 32, depth: Depth = 6, ke
 
     One network of the five that the paper averages: train it with five seeds and average the probabilities for the ensemble. Bottleneck
     and branches 32 wide, 6 modules, as published. Adam at 1e-3 as published; one-cycle in place of its reduction on a plateau. The pool
-    of a module reads its frame and the two after it, where the published one is centred. Series of up to 32 channels need no bottleneck
-    in front, as published. Streams.
+    of a module reads its frame and the two after it, where the published one is centred. Series of up to `width` channels have no
+    bottleneck in the first module, where the authors' code leaves it out for a single channel only. Streams.
     """
     narrow = width or 32
     module = _module(narrow, kernel, bottleneck=True)

@@ -144,7 +144,8 @@ def test_weight_norm_is_that_of_torch() -> None:
 
 
 def test_weight_norm_begins_as_its_body() -> None:
-    body = cr.Serial(cr.Conv(4, kernel=3, separable=True), cr.LayerNorm(), cr.LSTM(3, layers=2), cr.Linear(2, bias=False))
+    gated = cr.LSTM(3, gates=cr.Conv(4), into=("i",), peephole=True, projection=2)
+    body = cr.Serial(cr.Conv(4, kernel=3, separable=True), cr.LayerNorm(), gated, cr.SqueezeExcite(1), cr.Linear(2, bias=False))
     rows = make_rows((3,), LENGTHS, 1, torch.float32)
     torch.manual_seed(0)
     plain = body.build(3)
@@ -153,7 +154,7 @@ def test_weight_norm_begins_as_its_body() -> None:
     for got, want in zip(split_rows(normed(batch_of(rows)).seq), split_rows(plain(batch_of(rows)).seq), strict=True):
         compare("row", got, want)
     names = {name.partition("parametrizations.")[2] for name, _ in normed.named_parameters() if "parametrizations" in name}
-    assert {name.partition(".")[0] for name in names} == {"weight", "pointwise", "w_x", "w_h"}
+    assert {name.partition(".")[0] for name in names} == {"weight", "pointwise", "w_x", "w_g", "w_h", "proj", "squeeze", "excite"}
     assert (normed.past, normed.lookahead, normed.ratio, normed.streams) == (plain.past, plain.lookahead, plain.ratio, plain.streams)
 
 

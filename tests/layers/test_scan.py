@@ -205,6 +205,17 @@ def test_zoneout_keeps_the_state(spec: cr.QRNN) -> None:
         assert float(still) == pytest.approx(want, abs=0.02)
 
 
+def test_zoneout_on_a_state_from_the_other_mode() -> None:
+    """From evaluation into training a mask is drawn, for all frames to come; from training into evaluation none is left."""
+    net, x = cr.QRNN(64, pooling="f", zoneout=0.3).build(3), Seq(torch.randn(4, 50, 3))
+    evaluated = net.eval()(x, None, False).state
+    h, trained = net.train()(x, evaluated, False)
+    assert float((h.values[:, 1:] == h.values[:, :-1]).float().mean()) == pytest.approx(0.3, abs=0.02)
+    after = net.eval()(x, trained, False).state
+    clocks = [state[0][0][2][1:] for state in (evaluated, trained, after) if state is not None]
+    assert clocks[::2] == [(), ()] and clocks[1][0].tolist() == [50] * 4
+
+
 INSIDE: dict[str, tuple[str, ...]] = {
     "qrnn": ("z", "f", "o", "c", "h"),
     "qrnn-ifo": ("z", "f", "o", "i", "c", "h"),

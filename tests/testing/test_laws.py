@@ -61,6 +61,20 @@ def test_laws_in_float32(case: Case) -> None:
         check_splits(single, range(2))
 
 
+@by_case
+def test_half_precision(case: Case) -> None:
+    """Under autocast, where some layers are given float32 beside bfloat16: answers and gradients are numbers, in both modes."""
+    single = replace(case, dtype=torch.float32)
+    for training in (False, True):
+        net = single.build(training)
+        with torch.autocast("cpu", torch.bfloat16):
+            y = torch.cat(split_rows(net(batch_of(single.rows(0))).seq))
+        assert y.dtype in (torch.float32, torch.bfloat16) and y.isfinite().all()
+        if y.requires_grad:
+            y.float().square().sum().backward()
+        assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
+
+
 @pytest.mark.parametrize(
     ("case", "law"),
     [

@@ -18,6 +18,7 @@ from convrnn.layers.conv import Conv
 from convrnn.layers.embed import Embedding
 from convrnn.layers.norm import BatchNorm
 from convrnn.layers.recurrent import LSTM
+from convrnn.layers.weight_norm import WeightNorm
 from convrnn.training.optim import Plateau, clip, optimizer, pulled, rate, set_rate
 from convrnn.training.settings import Settings
 
@@ -81,11 +82,13 @@ def test_plateau() -> None:
 
 
 def test_biases_and_norms_are_not_pulled() -> None:
-    net = Serial(Embedding(4), Conv(5), BatchNorm(), LSTM(3)).build(Ids(7))
+    """Nor are peepholes, nor the length and the direction of a weight under WeightNorm."""
+    net = Serial(Embedding(4), Conv(5), BatchNorm(), LSTM(3, peephole=True), WeightNorm(Conv(5))).build(Ids(7))
     chosen = {id(parameter) for parameter in pulled(net)}
     names = {name for name, parameter in net.named_parameters() if id(parameter) in chosen}
-    assert names and not [name for name in names if name.endswith(("bias", "scale", "shift", ".b", ".b_h"))]
-    assert all(parameter.dim() == 1 for name, parameter in net.named_parameters() if name not in names)
+    assert {name.rpartition(".")[2] for name in names} == {"weight", "w_x", "w_h"} and len(names) == 4
+    light = {name.rpartition(".")[2] for name, _ in net.named_parameters()} - {"weight", "w_x", "w_h"}
+    assert light == {"bias", "scale", "shift", "b", "peep", "original0", "original1"}
     groups = optimizer(net, Settings(weight_decay=0.1)).param_groups
     assert [(group["weight_decay"], len(group["params"])) for group in groups] == [
         (0.1, len(names)),

@@ -177,7 +177,7 @@ def test_resnet_has_the_published_sizes() -> None:
 
 @pytest.mark.parametrize(("label", "channels"), [("fixed", 1), ("short", 12)])
 def test_inception_time_has_the_published_sizes(label: str, channels: int) -> None:
-    """Six modules of four branches; no bottleneck before up to 32 channels, and a skip over every three modules."""
+    """Six modules of four branches; no bottleneck before up to 32 channels (published: one), and a skip over every three modules."""
     first = [(32, channels, 40), (32, channels, 20), (32, channels, 10), (32, channels, 1)]
     later = [(32, 128, 1), (32, 32, 40), (32, 32, 20), (32, 32, 10), (32, 128, 1)]
     expected = [(128, channels, 1), *first, *later * 2, (128, 128, 1), *later * 3]
