@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from convrnn.kernels import reference
 from convrnn.kernels.reference import Recurrence
@@ -60,7 +61,7 @@ def _known(r: Recurrence) -> bool:
 def recur(rs: Sequence[Recurrence]) -> tuple[Tensor, ...]:
     """As `reference.recur`, or of two `dispatch.recur_both`: h, side by side, and the state of each. x is read within `lengths` only."""
     with torch.autocast(rs[0].x.device.type, enabled=False):
-        rs = [_wide(r) for r in rs]
+        rs = [tree_map_only(Tensor, reference.wide, r) for r in rs]
         frames = rs[0].x.shape[1]
         if not rs[0].x.numel():
             # Of no rows, frames or channels torch's functions make an error.
@@ -70,17 +71,6 @@ def recur(rs: Sequence[Recurrence]) -> tuple[Tensor, ...]:
         if counts is None or bool((counts == frames).all()):
             return _full(rs)
         return _ragged(rs, counts) if bool(counts.any()) else _none(rs)
-
-
-def _wide(r: Recurrence) -> Recurrence:
-    """In float32 at least: gates saturate in half precision."""
-    return r._replace(
-        **{
-            name: each.float()
-            for name, each in zip(r._fields, r, strict=True)
-            if isinstance(each, Tensor) and each.dtype in (torch.float16, torch.bfloat16)
-        }
-    )
 
 
 # ---- rows

@@ -25,6 +25,7 @@ from torch import Tensor, sigmoid
 from convrnn.core.errors import UsageError
 from convrnn.core.language import tr
 from convrnn.kernels import dispatch, native, scan_kernels
+from convrnn.kernels.reference import in_float32
 from convrnn.kernels.scan import blockwise, blockwise_backward, linear_scan, only_valid
 
 Named = dict[str, Tensor]
@@ -127,6 +128,7 @@ def gated_scan(
     return h, final
 
 
+@in_float32
 def trace(
     cell: str, gates: Tensor, skip: Tensor | None, lengths: Tensor | None, state: Tensor, reverse: bool = False
 ) -> tuple[Named, Tensor]:

@@ -11,11 +11,35 @@ A state is flat, `[B, *space, K]`: h, or h and c side by side. Gate order is tha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from functools import wraps
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def in_float32(reference: Callable[P, R]) -> Callable[P, R]:
+    """A reference that runs under autocast as the operators do: in float32, since gates saturate in half precision."""
+
+    @wraps(reference)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        device = next(each.device.type for each in tree_leaves(args) if isinstance(each, Tensor))
+        if not torch.is_autocast_enabled(device):
+            return reference(*args, **kwargs)
+        with torch.autocast(device, enabled=False):
+            return reference(*tree_map_only(Tensor, wide, args), **kwargs)
+
+    return run
+
+
+def wide(value: Tensor) -> Tensor:
+    """In float32 at least."""
+    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
 
 
 class Weights(NamedTuple):
@@ -253,6 +277,7 @@ def moments(r: Recurrence) -> Iterator[Moment]:
         yield Moment(values, state, valid)
 
 
+@in_float32
 def recur(r: Recurrence) -> tuple[Tensor, Tensor]:
     """Every frame's h `[B, T, *space, P]`, zero beyond `lengths`, and the state after each row's last valid frame `[B, *space, K]`."""
     outputs: list[Tensor] = []
@@ -265,6 +290,7 @@ def recur(r: Recurrence) -> tuple[Tensor, Tensor]:
     return torch.stack(outputs[::-1] if r.reverse else outputs, 1), final
 
 
+@in_float32
 def trace(r: Recurrence) -> tuple[Values, Tensor]:
     """As `recur`, with every value that the step names in place of h alone, `[B, T, *space, H]` each; states as zoneout leaves them."""
     if not r.x.shape[1]:

@@ -26,6 +26,7 @@ from torch._higher_order_ops.scan import scan
 from convrnn.core.errors import UsageError
 from convrnn.core.language import tr
 from convrnn.kernels import dispatch, native, scan_kernels
+from convrnn.kernels.reference import in_float32
 
 _ONE_BLOCK = 64
 """Up to here a row is one block: a chunk of a stream costs one pass."""
@@ -50,6 +51,7 @@ def linear_scan(a: Tensor, b: Tensor, lengths: Tensor | None, state: Tensor, rev
             return (_run if native.unwatched(a) else _linear_scan)(a, b, lengths, state, reverse)
 
 
+@in_float32
 def linear_scan_reference(a: Tensor, b: Tensor, lengths: Tensor | None, state: Tensor, reverse: bool = False) -> tuple[Tensor, Tensor]:
     """The definition: a loop over time, differentiable any number of times. See `linear_scan`."""
     outputs: list[Tensor] = []

@@ -236,11 +236,13 @@ def test_the_definition_can_be_derived_twice() -> None:
     assert bool(second.any())
 
 
-def test_autocast_runs_in_float32(route: str) -> None:
-    cell, gates, _, lengths, state, _ = inputs("min_gru", "ragged", dtype=torch.float32)
-    want = gated.gated_scan(cell, gates.bfloat16().float(), None, lengths, state)
-    with torch.autocast("cpu", torch.bfloat16):
-        got = gated.gated_scan(cell, gates.bfloat16(), None, lengths, state)
+@pytest.mark.parametrize(("name", "backend"), [("min_gru", "fast"), ("min_gru", "reference"), ("sru_tanh", "reference")])
+def test_autocast_runs_in_float32(route: str, name: str, backend: dispatch.Backend) -> None:
+    cell, gates, skip, lengths, state, _ = inputs(name, "ragged", dtype=torch.float32)
+    with dispatch.use(backend):
+        want = gated.gated_scan(cell, gates.bfloat16().float(), skip, lengths, state)
+        with torch.autocast("cpu", torch.bfloat16):
+            got = gated.gated_scan(cell, gates.bfloat16(), skip, lengths, state)
     for x, y in zip(got, want, strict=True):
         assert x.dtype == torch.float32 and torch.equal(x, y)
 

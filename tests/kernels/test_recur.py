@@ -264,9 +264,15 @@ def test_use_is_undone_and_checks_its_name() -> None:
     assert "recur" in type(dispatch.recur(given)[0].grad_fn).__name__.lower()
 
 
+@pytest.mark.parametrize("backend", ["fast", "reference"])
 @pytest.mark.parametrize("cell", CELLS)
-def test_autocast_runs_in_float32(cell: str) -> None:
+def test_autocast_runs_in_float32(cell: str, backend: dispatch.Backend) -> None:
     """Gates saturate in half precision: the answer is that of float32, to its last bit."""
+    with dispatch.use(backend):
+        check_autocast(cell)
+
+
+def check_autocast(cell: str) -> None:
     given = inputs(cell, "ragged")
     given = having(given, (t.detach().float() for t in leaves_of(given)))
     want = dispatch.recur(given)

@@ -229,12 +229,14 @@ def test_the_reference_can_be_derived_twice() -> None:
     assert bool(second.any())
 
 
-def test_autocast_runs_in_float32() -> None:
+@pytest.mark.parametrize("backend", ["fast", "reference"])
+def test_autocast_runs_in_float32(backend: dispatch.Backend) -> None:
     """A gate of 0.9999 is 1 in bfloat16."""
     a, b, lengths, state, _ = inputs("ragged", dtype=torch.float32)
-    want = scan.linear_scan(a, b.bfloat16().float(), lengths, state)
-    with torch.autocast("cpu", torch.bfloat16):
-        got = scan.linear_scan(a, b.bfloat16(), lengths, state)
+    with dispatch.use(backend):
+        want = scan.linear_scan(a, b.bfloat16().float(), lengths, state)
+        with torch.autocast("cpu", torch.bfloat16):
+            got = scan.linear_scan(a, b.bfloat16(), lengths, state)
     for x, y in zip(got, want, strict=True):
         assert x.dtype == torch.float32 and torch.equal(x, y)
 
