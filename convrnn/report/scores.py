@@ -122,7 +122,8 @@ class Regressed:
     def r2(self) -> float:
         """Share of the variance explained; NaN when the targets do not vary."""
         spread = float(np.square(self.truth - self.truth.mean()).sum())
-        return 1 - float(np.square(self.residuals).sum()) / spread if spread > 0 else math.nan
+        # Of equal targets the spread need not be 0: their mean is rounded.
+        return 1 - float(np.square(self.residuals).sum()) / spread if spread > 0 and np.ptp(self.truth) > 0 else math.nan
 
     @property
     def baseline(self) -> float:

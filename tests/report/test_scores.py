@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from convrnn.report import chance_loss
 from convrnn.report.records import Answer, Run
-from convrnn.report.scores import classified, regressed, wilson
+from convrnn.report.scores import Regressed, classified, regressed, wilson
 
 
 def answers(targets: list[str], labels: list[str], probabilities: list[float]) -> tuple[Answer, ...]:
@@ -86,6 +86,9 @@ def test_a_regression_agrees_with_scikit_learn() -> None:
 def test_one_row_and_constant_targets_have_no_interval_and_no_r2() -> None:
     found = regressed(Run("r", answers=(Answer("row", "1", None, 2.0, math.nan),)))
     assert found is not None and found.interval() is None and math.isnan(found.r2)
+    tenths = np.full(3, 0.1)
+    assert tenths.mean() != 0.1, "the mean is rounded, and distances from it are no spread"
+    assert math.isnan(Regressed(tenths, np.array([0.1, 0.2, 0.3])).r2)
 
 
 def test_the_loss_of_a_constant_answer_is_the_entropy() -> None:
