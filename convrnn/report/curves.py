@@ -52,8 +52,8 @@ def findings(epochs: Sequence[Epoch], chance: float | None = None) -> list[Findi
 
     Args:
         epochs: the epoch records of a run, in order.
-        chance: loss of the best constant answer (for cross-entropy the entropy of the classes in nats), if known. A recorded
-            `r2` serves as well: there `1 - r2` is the loss relative to the best constant.
+        chance: loss of the best constant answer, if known (`chance_loss`). Without it, a training loss that hardly fell is called
+            underfitting, however low it is.
 
     Returns:
         At least one finding. `no-validation` comes after another one, never alone.
@@ -88,7 +88,7 @@ def _main(epochs: Sequence[Epoch], chance: float | None) -> Finding:
         _unstable(train, numbers)
         or (_overfitting(train, valid, numbers) if valid is not None else None)
         or _not_converged(judged, part, numbers)
-        or _underfitting(train, numbers, _level(epochs, chance))
+        or _underfitting(train, numbers, chance)
         or _converged(judged, train, part, numbers)
     )
 
@@ -228,15 +228,8 @@ def _slope(values: np.ndarray) -> float:
     return float(np.median((values[second] - values[first]) / (second - first)))
 
 
-def _level(epochs: Sequence[Epoch], chance: float | None) -> float | None:
-    """The training loss at the end relative to a constant answer's: 1 is chance, 0 is perfect; None when that is not known."""
-    last = epochs[-1].train
-    if math.isfinite(last.get("r2", math.nan)):
-        return 1 - last["r2"]
-    return last["loss"] / chance if chance else None
-
-
-def _underfitting(train: _Curve, numbers: Sequence[int], level: float | None) -> Finding | None:
+def _underfitting(train: _Curve, numbers: Sequence[int], chance: float | None) -> Finding | None:
+    level = train.last / chance if chance else None
     remedy = tr("Try a larger model, another learning rate or less regularisation, and check that inputs and targets belong together.")
     share = (train.first - train.last) / abs(train.first) if train.first else 1.0
     if level is None and share < HARDLY:

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -184,13 +184,27 @@ def training_counts(run: Run) -> dict[str, int]:
     return {str(label): int(count) for label, count in classes.items()}
 
 
-def chance_loss(classes: Mapping[str, int]) -> float | None:
-    """Cross-entropy in nats of always answering the shares of the classes; None for fewer than two classes."""
-    counts = np.array([count for count in classes.values() if count > 0], dtype=np.float64)
-    if len(counts) < 2:
+def chance_loss(task: Mapping[str, Any], classes: Mapping[str, int]) -> float | None:
+    """What a training minimises, of the best answer that is the same for every row of the training part.
+
+    Args:
+        task: its stored form; an empty one where it is not known.
+        classes: rows of each class in the training part; not looked at for a regression.
+
+    Returns:
+        Nats of the weighted and smoothed cross-entropy, by the shares that it asks for; 1 for the squared error of standardised targets.
+        None where it is not known: absolute and Huber's errors depend on more than mean and deviation of the targets.
+    """
+    if task.get("criterion") == "mse":
+        return 1.0
+    counts_K = np.array([classes.get(str(name), 0) for name in task.get("labels") or ()], dtype=np.float64)
+    if not counts_K.any():
         return None
-    shares = counts / counts.sum()
-    return float(-(shares * np.log(shares)).sum())
+    weights_K, smoothing = np.array(task.get("weights") or np.ones(len(counts_K))), task.get("label_smoothing", 0.0)
+    # As torch has it: a row's own label counts by its weight, a smoothed one by that of each label; both over the weights of the rows.
+    asked_K = weights_K * ((1 - smoothing) * counts_K + smoothing * counts_K.sum() / len(counts_K)) / (weights_K @ counts_K)
+    asked_K = asked_K[asked_K > 0]
+    return float(-(asked_K * np.log(asked_K / asked_K.sum())).sum())
 
 
 def _bins(answers: Sequence[Answer]) -> tuple[Bin, ...]:

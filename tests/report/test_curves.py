@@ -14,10 +14,10 @@ CHANCE = math.log(10)
 Curves = tuple[np.ndarray, np.ndarray]
 
 
-def epochs(train: np.ndarray, valid: np.ndarray | None = None, **metrics: float) -> list[Epoch]:
-    """Epoch records of two curves; metrics are those of every epoch's training part."""
+def epochs(train: np.ndarray, valid: np.ndarray | None = None) -> list[Epoch]:
+    """Epoch records of two curves."""
     parts = [None] * len(train) if valid is None else [{"loss": float(value)} for value in valid]
-    return [Epoch(n, 10 * n, {"loss": float(t), **metrics}, part) for n, (t, part) in enumerate(zip(train, parts, strict=True), start=1)]
+    return [Epoch(n, 10 * n, {"loss": float(t)}, part) for n, (t, part) in enumerate(zip(train, parts, strict=True), start=1)]
 
 
 def first(train: np.ndarray, valid: np.ndarray | None = None, chance: float | None = CHANCE) -> Finding:
@@ -169,8 +169,6 @@ def test_a_flat_loss_is_underfitting_only_where_it_is_high() -> None:
     assert first(flat, flat, chance=math.log(2)).kind == "converged"
     assert first(flat, flat, chance=0.31).kind == "underfitting"
     assert first(flat, flat, chance=None).kind == "underfitting", "nothing else is known than that it hardly fell"
-    assert findings(epochs(flat, flat, r2=0.95))[0].kind == "converged"
-    assert findings(epochs(flat, flat, r2=0.05))[0].kind == "underfitting"
 
 
 def test_training_that_goes_on_falling_is_mentioned_where_validation_is_level() -> None:

@@ -17,6 +17,7 @@ import pytest
 from convrnn.core.errors import DataError, InputError, JobError, UsageError
 from convrnn.report import read_history, render
 from convrnn.report.fonts import Lettering
+from tests.report.conftest import history
 from tests.report.outline import outline
 
 Make = Callable[..., Path]
@@ -88,6 +89,21 @@ def test_the_valid_part_is_named_where_there_is_no_test_part(make: Make) -> None
 )
 def test_the_sentence_stands_in_the_page(rendered: Rendered, name: str, sentence: str) -> None:
     assert sentence in outline(rendered(name)).text
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "losses", "underfits"),
+    [
+        # 950 and 50 rows: entropy 0.199, but what is minimised is log 2 for the best constant answer, and 0.3 is 43 % of it.
+        ("series", {"labels": ["a", "b"], "weights": [10 / 19, 10.0]}, [0.69, 0.5, 0.4, 0.35, 0.32, *[0.3] * 7], False),
+        ("series", {"labels": ["a", "b"]}, [0.69, 0.5, 0.4, 0.35, 0.32, *[0.3] * 7], True),
+        ("regression", {"criterion": "mse"}, [1.3, 1.1, *[0.97] * 10], True),
+    ],
+)
+def test_underfitting_is_told_by_what_the_task_minimises(make: Make, name: str, task: Any, losses: list[float], underfits: bool) -> None:
+    data = {"parts": {"train": {"classes": {"a": 950, "b": 50}}}} if "labels" in task else {}
+    text = outline(render(make(name, {"history.jsonl": history(losses, losses), "summary.json": {"data": data, "task": task}}))).text
+    assert ("of what a constant answer would have): underfitting" in text) == underfits
 
 
 def test_sections_without_records_are_left_out(rendered: Rendered) -> None:

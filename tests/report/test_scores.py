@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 from sklearn import metrics
 
 from convrnn.report import chance_loss
 from convrnn.report.records import Answer, Run
 from convrnn.report.scores import Regressed, classified, regressed, wilson
+from convrnn.tasks import Classify, Regress
 
 
 def answers(targets: list[str], labels: list[str], probabilities: list[float]) -> tuple[Answer, ...]:
@@ -91,6 +94,19 @@ def test_one_row_and_constant_targets_have_no_interval_and_no_r2() -> None:
     assert math.isnan(Regressed(tenths, np.array([0.1, 0.2, 0.3])).r2)
 
 
-def test_the_loss_of_a_constant_answer_is_the_entropy() -> None:
-    assert chance_loss({"a": 5, "b": 5}) == pytest.approx(math.log(2))
-    assert chance_loss({"a": 5, "b": 0}) is None
+@pytest.mark.parametrize("weights", [None, "balanced"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_of_a_constant_answer_is_what_no_constant_betters(weights: Literal["balanced"] | None, smoothing: float) -> None:
+    """The task's own loss, of every constant answer to 950 and 50 rows."""
+    targets = ["a"] * 950 + ["b"] * 50
+    task = Classify.fit(targets, class_weights=weights, label_smoothing=smoothing)
+    odds = torch.linspace(-6, 6, 601, dtype=torch.float64)
+    losses = [float(task.loss(torch.tensor([[0.0, each]]).double().expand(1000, 2), task.encode(targets))) for each in odds.tolist()]
+    assert chance_loss(task.to_dict(), {"a": 950, "b": 50}) == pytest.approx(min(losses), abs=1e-4)
+
+
+def test_the_loss_of_a_constant_answer_where_it_is_known() -> None:
+    assert chance_loss({"task": "classify", "labels": ["a", "b"]}, {"a": 5, "b": 5}) == pytest.approx(math.log(2))
+    assert chance_loss(Regress.fit([1.0, 2.0, 6.0]).to_dict(), {}) == 1, "the variance of standardised targets"
+    assert chance_loss(Regress.fit([1.0, 2.0, 6.0], criterion="mae").to_dict(), {}) is None
+    assert chance_loss({}, {}) is None, "a run that is still going on"
