@@ -74,6 +74,7 @@ def findings(found: Sequence[Finding]) -> Markup:
         "diverged": "div.finding.bad",
         "oscillates": "div.finding.bad",
         "overfitting": "div.finding.bad",
+        "worsening": "div.finding.bad",
     }
     return join(
         tag(mood.get(each.kind, "div.finding"), tag("p", each.sentence), *([tag("p", each.remedy)] if each.remedy else []))
