@@ -57,12 +57,25 @@ def test_headline_of_a_classification(rendered: Rendered) -> None:
     zeros = sum(line["target"] == "0" for line in lines)
     assert f"{right} of 360 test rows are right" in text and f"{right / 360:.1%}"[:-1] in text
     assert f"most frequent class, 0, would be right in {zeros / 360:.1%}"[:-1] in text
+    assert "(exact McNemar test, p < 0.001): the model is better." in text
     assert "Wilson" in text and "convrnn train digits --model crnn --out runs/digits" in text
 
 
 def test_headline_of_a_regression(rendered: Rendered) -> None:
     text = outline(rendered("regression")).text
-    assert "Mean absolute error over 300 test rows" in text and "R² 0.9" in text and "the model is better" in text
+    assert "Mean absolute error over 300 test rows" in text and "R² 0.9" in text
+    assert re.search(
+        r"the model's errors are smaller by 16\.\d+ to 21\.\d+ a row \(95\s% interval of the mean difference\): it is better", text
+    )
+
+
+@pytest.mark.parametrize(("worse", "words"), [(1.0, "it is better"), (2.0, "these rows cannot tell"), (4.0, "it is worse")])
+def test_a_regression_beside_the_median_has_three_verdicts(make: Make, worse: float, words: str) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=200)
+    said = truth + 0.5 * worse * rng.normal(size=200)
+    lines = [{"name": "r", "target": t, "value": s} for t, s in zip(truth.tolist(), said.tolist(), strict=True)]
+    assert words in outline(render(make("regression", {"predictions.jsonl": lines}))).text
 
 
 def test_headline_without_answers_comes_from_the_metrics(make: Make) -> None:

@@ -8,11 +8,12 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn import metrics
 
 from convrnn.report import chance_loss
 from convrnn.report.records import Answer, Run
-from convrnn.report.scores import Regressed, classified, regressed, wilson
+from convrnn.report.scores import Duel, Regressed, classified, regressed, wilson
 from convrnn.tasks import Classify, Regress
 
 
@@ -63,6 +64,38 @@ def test_the_majority_is_that_of_the_training_part() -> None:
     data = {"parts": {"train": {"classes": {"a": 9, "b": 1}}}}
     found = classified(Run("r", answers=answers(["a", "b", "b"], ["b", "b", "b"], [0.9] * 3), data=data))
     assert found is not None and found.majority == ("a", 1)
+
+
+def test_the_model_is_compared_with_the_majority_row_by_row() -> None:
+    """60 of 100 rows are of class a; the model is right on those and on 8 more: McNemar's exact test of 8 to 0."""
+    targets = ["a"] * 60 + ["b"] * 40
+    labels = ["a"] * 60 + ["b"] * 8 + ["a"] * 32
+    found = classified(Run("r", answers=answers(targets, labels, [0.9] * 100)))
+    assert found is not None
+    assert found.duel() == (8, 0, pytest.approx(2 / 2**8))
+    assert found.duel().verdict == "better"
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(0, 0), (5, 0), (3, 12), (31, 19), (900, 1013), (40_000, 39_000)])
+def test_the_exact_test_is_that_of_scipy(gained: int, lost: int) -> None:
+    found = Duel.of(gained, lost)
+    expected = stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
+    assert found.p == pytest.approx(expected, rel=1e-6)
+    assert found.verdict == ("open" if expected >= 0.05 else "better" if gained > lost else "worse")
+
+
+def test_a_regression_is_compared_with_the_median_row_by_row() -> None:
+    """The interval of the error alone overlaps with the median's error; the one of the differences is clear of zero."""
+    rng = np.random.default_rng(0)
+    said = 0.45 * rng.normal(size=100)
+    truth = said + rng.normal(size=100)
+    found = Regressed(truth, said)
+    alone, paired = found.interval(), found.gain()
+    assert alone is not None and alone.high > found.baseline
+    gain = np.abs(truth - np.median(truth)) - np.abs(truth - said)
+    assert paired == pytest.approx(stats.norm.interval(0.95, gain.mean(), stats.sem(gain)))
+    assert paired is not None and paired.low > 0
+    assert Regressed(truth[:1], truth[:1]).gain() is None
 
 
 def test_classes_keep_the_order_of_the_task_and_one_never_answered_has_no_precision() -> None:
