@@ -22,6 +22,7 @@ from convrnn.api.prepare import Prepared, Request, Say, TaskName, prepare
 from convrnn.api.records import metrics_of, write_metrics, write_mistakes, write_predictions, write_summary
 from convrnn.api.rows import Reading, rows_for, source_of
 from convrnn.core.errors import ConvrnnError, DataError, JobError, UsageError
+from convrnn.core.labels import label
 from convrnn.core.language import tr
 from convrnn.data import Examples
 from convrnn.data.batch import Encoded
@@ -29,7 +30,6 @@ from convrnn.deploy import Model, load
 from convrnn.kernels import native
 from convrnn.layers.base import Spec
 from convrnn.report import Epoch, chance_loss, findings, render
-from convrnn.tasks import Classify
 from convrnn.training import Settings
 from convrnn.training.hooks import Interrupted, Watcher
 from convrnn.training.loop import Fitted, fit
@@ -339,8 +339,8 @@ def _finish(prepared: Prepared, fitted: Fitted, job: _Job) -> Run:
         if job.report:
             _draw(folder, job.say)
     epochs = [Epoch.of(record) for record in fitted.history if "train" in record]
-    classes = Counter(map(str, prepared.parts.train.targets or [])) if isinstance(model.task, Classify) else {}
-    return Run(folder, model, metrics, fitted.history, _finding(epochs, classes))
+    classes = Counter(map(label, prepared.parts.train.targets or ()))
+    return Run(folder, model, metrics, fitted.history, _finding(epochs, model.task.to_dict(), classes))
 
 
 def _read_back(folder: Path, say: Say) -> Run:
@@ -352,7 +352,7 @@ def _read_back(folder: Path, say: Say) -> Run:
     history = [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
     classes = summary["data"]["parts"]["train"].get("classes", {})
     epochs = [Epoch.of(record) for record in history if "train" in record]
-    return Run(folder, load(folder), metrics, history, _finding(epochs, classes))
+    return Run(folder, load(folder), metrics, history, _finding(epochs, summary["task"], classes))
 
 
 def _draw(folder: Path, say: Say) -> None:
@@ -363,8 +363,8 @@ def _draw(folder: Path, say: Say) -> None:
         say(tr("no report: {error}", error=error.message))
 
 
-def _finding(epochs: list[Epoch], classes: Mapping[str, int]) -> str:
-    first = findings(epochs, chance_loss(classes))[0]
+def _finding(epochs: list[Epoch], task: Mapping[str, Any], classes: Mapping[str, int]) -> str:
+    first = findings(epochs, chance_loss(task, classes))[0]
     return tr("{sentence} {remedy}", sentence=first.sentence, remedy=first.remedy) if first.remedy else first.sentence
 
 

@@ -1,9 +1,10 @@
 """What learning curves show, in a sentence. A pure function of the epoch records; no picture, no file, no model.
 
-How it judges. Losses are smoothed by a running median of three and a short running mean, so that one wild epoch decides
-nothing. Every threshold is relative, to the first loss or to the whole fall of a curve, and a change counts only where it
-exceeds what the curve's own jitter would make: the jitter is estimated from how far each epoch lies from the mean of its
-two neighbours (a trend cancels there), by a quantile. The constants below say how much is much.
+How it judges. Losses are smoothed by a running median of three and a short running mean, so that one wild epoch
+decides nothing, and a sentence quotes what was judged, not single epochs. Every threshold is relative, to the first
+loss or to the whole fall of a curve, and a change counts only where it exceeds what the curve's own jitter would
+make: the jitter is estimated from how far each epoch lies from the mean of its two neighbours (a trend cancels
+there), by a quantile. The constants below say how much is much.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -19,14 +20,14 @@ from convrnn.core.language import tr
 from convrnn.report.records import Epoch
 
 Kind: TypeAlias = Literal[
-    "diverged", "oscillates", "overfitting", "underfitting", "not-converged", "converged", "too-short", "no-validation"
+    "diverged", "oscillates", "overfitting", "worsening", "underfitting", "not-converged", "converged", "too-short", "no-validation"
 ]
 
 SHORTEST = 3  # epochs: a rise or a fall needs a point before and after it
 JUMP = 0.10  # of the first loss: an upward step as large as this is no jitter of a healthy run ...
 JUMPS = 0.25  # ... when at least this share of the steps (and two) make one
 BLOW_UP = 1.5  # training loss at the end over its own lowest value, and at least JUMP of the first loss above it
-RISE = 0.05  # of the lowest validation loss: a rise that is called overfitting ...
+RISE = 0.05  # of the lowest loss: a rise that is called one ...
 RISE_OF_FIRST = 0.01  # ... unless it is smaller than this share of the first loss: 0.010 to 0.012 after 2.3 is nothing
 FALL = 0.02  # of the training loss: the fall meanwhile that shows that the model goes on learning the training part
 LEVEL = 0.80  # of the loss of a constant answer: a training loss that stays above it has learned little
@@ -34,7 +35,8 @@ HARDLY = 0.10  # of the first loss: a training loss that fell by less has learne
 STILL = 0.03  # of the whole fall, within the last third: still falling (an exponential gets there after five time constants) ...
 WORTH = 0.01  # ... unless it is smaller than this share of the loss itself
 FLAT = 0.05  # of the whole fall: within this distance of its end a curve is called level
-SIGNIFICANT = 2.0  # a change counts when it is this many standard errors large
+SIGNIFICANT = 2.0  # a change counts when it is this many standard errors large ...
+ALONE = 3.0  # ... and a rise that no falling training loss speaks for, when it is this many
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ def findings(epochs: Sequence[Epoch], chance: float | None = None) -> list[Findi
 
     Args:
         epochs: the epoch records of a run, in order.
-        chance: loss of the best constant answer (for cross-entropy the entropy of the classes in nats), if known. A recorded
-            `r2` serves as well: there `1 - r2` is the loss relative to the best constant.
+        chance: loss of the best constant answer, if known (`chance_loss`). Without it, a training loss that hardly fell is called
+            underfitting, however low it is.
 
     Returns:
         At least one finding. `no-validation` comes after another one, never alone.
@@ -88,9 +90,18 @@ def _main(epochs: Sequence[Epoch], chance: float | None) -> Finding:
         _unstable(train, numbers)
         or (_overfitting(train, valid, numbers) if valid is not None else None)
         or _not_converged(judged, part, numbers)
-        or _underfitting(train, numbers, _level(epochs, chance))
+        or _underfitting(train, numbers, chance)
+        or _worsening(train, valid, numbers)
         or _converged(judged, train, part, numbers)
     )
+
+
+class _Rise(NamedTuple):
+    """A loss that rose after its best epoch, whose place is `best`: smoothed, from `low` to `high`."""
+
+    best: int
+    low: float
+    high: float
 
 
 class _Curve:
@@ -118,15 +129,39 @@ class _Curve:
             return raw
         return raw if self.smooth[raw] <= low + max(self.noise, WORTH * abs(low)) else self.lowest
 
-    def level_from(self) -> int:
-        """From where on the curve stays as near to its end as makes no difference."""
-        away = np.abs(self.smooth - self.last) > max(FLAT * self.fall, SIGNIFICANT * self.noise)
-        return int(np.flatnonzero(away)[-1]) + 1 if away.any() else 0
+    def rise(self, errors: float) -> _Rise | None:
+        """From the best epoch to the end, if it is so many standard errors large, and of two epochs at least, for one may be wild."""
+        best = self.best()
+        tail = self.raw[max(best + 1, len(self.raw) - 3) :]
+        if len(tail) < 2:
+            return None
+        low, high = float(self.smooth[self.lowest]), float(np.median(tail))
+        error = self.noise * math.sqrt(1 / len(tail) + 1 / 3)  # of the difference of two means; `low` is one of about three epochs
+        rises = high - low > max(RISE * abs(low), RISE_OF_FIRST * abs(self.first), errors * error)
+        return _Rise(best, low, high) if rises else None
+
+    def level_from(self) -> tuple[int, float | None]:
+        """From where on the curve stays as near to its end as makes no difference; the share of its fall that was done there.
+
+        No share where it was level all along, or where noise or the size of the loss says how near that is: its fall is little beside them.
+        """
+        near = max(FLAT * self.fall, SIGNIFICANT * self.noise, WORTH * abs(self.last))
+        away = np.flatnonzero(np.abs(self.smooth - self.last) > near)
+        start = min(int(away[-1]) + 1, len(self.raw) - 2) if len(away) else 0
+        if not start or near > FLAT * self.fall or self.last >= self.first:
+            return start, None
+        return start, min(1.0, float(self.first - self.smooth[start]) / (self.first - self.last))
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """Running median of three, from 8 epochs on a running mean of 3 after it, from 20 on of 5; windows shrink at the ends."""
+    """Running median of three, from 8 epochs on a running mean of 3 after it, from 20 on of 5; windows shrink at the ends.
+
+    The last value is Tukey's (Exploratory Data Analysis, 1977): the median of itself, its neighbour and where the line through the two
+    medians before would be, so that a trend goes on to the end and a wild last epoch does not count.
+    """
     middle = np.array([np.median(values[max(0, i - 1) : i + 2]) if 0 < i < len(values) - 1 else values[i] for i in range(len(values))])
+    if len(values) > SHORTEST:
+        middle[-1] = np.median([values[-1], middle[-2], 3 * middle[-2] - 2 * middle[-3]])
     reach = 0 if len(values) < 8 else 1 if len(values) < 20 else 2
     return np.array([_mean_around(middle, i, min(reach, i, len(values) - 1 - i)) for i in range(len(values))])
 
@@ -181,26 +216,52 @@ def _unstable(train: _Curve, numbers: Sequence[int]) -> Finding | None:
 
 
 def _overfitting(train: _Curve, valid: _Curve, numbers: Sequence[int]) -> Finding | None:
-    best = valid.best()
-    tail = valid.raw[max(best + 1, len(numbers) - 3) :]
-    if len(tail) == 0:
-        return None
-    low = float(valid.smooth[valid.lowest])
-    rise = float(np.median(tail)) - low
-    error = valid.noise * math.sqrt(1 / len(tail) + 1 / 3)  # of the difference of two means; `low` is one of about three epochs
-    falls = train.smooth[best] - train.last > FALL * abs(train.smooth[best])
-    if not falls or rise <= max(RISE * abs(low), RISE_OF_FIRST * abs(valid.first), SIGNIFICANT * error):
+    rise = valid.rise(SIGNIFICANT)
+    if rise is None or _falls(train, rise) <= FALL:
         return None
     sentence = tr(
-        "Validation loss rose from epoch {epoch} ({low}, now {high}) while training loss fell ({before}, now {after}): overfitting.",
-        epoch=numbers[best],
-        low=_loss(valid.raw[best]),
-        high=_loss(valid.raw[-1]),
-        before=_loss(train.raw[best]),
-        after=_loss(train.raw[-1]),
+        "Validation loss rose from epoch {epoch} ({low}, now {high}) while training loss fell ({before}, now {after}; smoothed): "
+        "overfitting.",
+        **_quoted(rise, train, numbers),
     )
     remedy = tr("Try dropout, augmentation, weight decay or early stopping, or more data.")
-    return Finding("overfitting", numbers[best], sentence, remedy)
+    return Finding("overfitting", numbers[rise.best], sentence, remedy)
+
+
+def _worsening(train: _Curve, valid: _Curve | None, numbers: Sequence[int]) -> Finding | None:
+    """A rise that learning the training part too well does not explain."""
+    rise = (valid or train).rise(ALONE)
+    if rise is None:
+        return None
+    if valid is None:
+        sentence = tr(
+            "Training loss rose from epoch {epoch} ({low}, now {high}; smoothed): the learning rate is too high.",
+            epoch=numbers[rise.best],
+            low=_loss(rise.low),
+            high=_loss(rise.high),
+        )
+        remedy = tr("Lower the learning rate three- to tenfold, or clip the gradient by its norm.")
+    else:
+        sentence = tr(
+            "Validation loss rose from epoch {epoch} ({low}, now {high}) while training loss fell by less than {share:.0%} "
+            "({before}, now {after}; smoothed): the learning rate is too high, or the two parts differ in kind.",
+            share=FALL,
+            **_quoted(rise, train, numbers),
+        )
+        remedy = tr("Lower the learning rate, and check that the validation part is drawn as the training part is.")
+    return Finding("worsening", numbers[rise.best], sentence, remedy)
+
+
+def _falls(train: _Curve, rise: _Rise) -> float:
+    """By what share of itself the training loss fell meanwhile."""
+    before = float(train.smooth[rise.best])
+    return (before - train.last) / abs(before) if before else 0.0
+
+
+def _quoted(rise: _Rise, train: _Curve, numbers: Sequence[int]) -> dict[str, Any]:
+    """What was judged, for a sentence."""
+    before, after = train.smooth[rise.best], train.last
+    return {"epoch": numbers[rise.best], "low": _loss(rise.low), "high": _loss(rise.high), "before": _loss(before), "after": _loss(after)}
 
 
 def _not_converged(curve: _Curve, part: str, numbers: Sequence[int]) -> Finding | None:
@@ -212,11 +273,10 @@ def _not_converged(curve: _Curve, part: str, numbers: Sequence[int]) -> Finding 
         return None
     start = numbers[-count]
     sentence = tr(
-        "{curve} was still falling at the end ({before} in epoch {start}, {after} in epoch {end}): not converged.",
+        "{curve} was still falling at the end (by about {fall} from epoch {start} to {end}): not converged.",
         curve=_curve(part),
-        before=_loss(tail[0]),
+        fall=_loss(fall),
         start=start,
-        after=_loss(tail[-1]),
         end=numbers[-1],
     )
     return Finding("not-converged", start, sentence, tr("Train longer with --epochs."))
@@ -228,15 +288,8 @@ def _slope(values: np.ndarray) -> float:
     return float(np.median((values[second] - values[first]) / (second - first)))
 
 
-def _level(epochs: Sequence[Epoch], chance: float | None) -> float | None:
-    """The training loss at the end relative to a constant answer's: 1 is chance, 0 is perfect; None when that is not known."""
-    last = epochs[-1].train
-    if math.isfinite(last.get("r2", math.nan)):
-        return 1 - last["r2"]
-    return last["loss"] / chance if chance else None
-
-
-def _underfitting(train: _Curve, numbers: Sequence[int], level: float | None) -> Finding | None:
+def _underfitting(train: _Curve, numbers: Sequence[int], chance: float | None) -> Finding | None:
+    level = train.last / chance if chance else None
     remedy = tr("Try a larger model, another learning rate or less regularisation, and check that inputs and targets belong together.")
     share = (train.first - train.last) / abs(train.first) if train.first else 1.0
     if level is None and share < HARDLY:
@@ -248,8 +301,7 @@ def _underfitting(train: _Curve, numbers: Sequence[int], level: float | None) ->
         )
     elif level is not None and level > LEVEL:
         sentence = tr(
-            "Training loss is level and high ({loss} after {epochs} epochs, {level:.0%} of what a constant answer would have): "
-            "underfitting.",
+            "Training loss is still high ({loss} after {epochs} epochs, {level:.0%} of what a constant answer would have): underfitting.",
             loss=_loss(train.last),
             epochs=len(numbers),
             level=level,
@@ -260,18 +312,19 @@ def _underfitting(train: _Curve, numbers: Sequence[int], level: float | None) ->
 
 
 def _converged(judged: _Curve, train: _Curve, part: str, numbers: Sequence[int]) -> Finding:
-    start = min(judged.level_from(), len(numbers) - 2)
+    start, done = judged.level_from()
     aside = ""
     if part == "valid" and train.smooth[start] - train.last > max(2 * FLAT * train.fall, SIGNIFICANT * train.noise):
         aside = tr(", while training loss went on falling")
-    sentence = tr(
-        "{curve} has been level since epoch {epoch} ({done:.0%} of its fall was done; {loss} at the end){aside}: converged.",
-        curve=_curve(part),
-        epoch=numbers[start],
-        done=1 - FLAT,
-        loss=_loss(judged.last),
-        aside=aside,
-    )
+    facts: dict[str, Any] = {"curve": _curve(part), "epoch": numbers[start], "loss": _loss(judged.last), "aside": aside}
+    if done is None:
+        sentence = tr("{curve} has been level since epoch {epoch} ({loss} at the end){aside}: converged.", **facts)
+    else:
+        sentence = tr(
+            "{curve} has been level since epoch {epoch} ({done:.0%} of its fall was done; {loss} at the end){aside}: converged.",
+            done=done,
+            **facts,
+        )
     return Finding("converged", numbers[start], sentence)
 
 

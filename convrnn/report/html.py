@@ -12,7 +12,7 @@ from typing import Any
 
 from convrnn.core.language import spoken, tr
 from convrnn.core.terms import named, part_named, sort_named
-from convrnn.report import numerals
+from convrnn.report import beside, numerals
 from convrnn.report.curves import Finding
 from convrnn.report.markup import SLOTS, Column, Markup, escape, fill, join, table, tag
 from convrnn.report.numerals import NONE, count, decimal, percent
@@ -74,6 +74,7 @@ def findings(found: Sequence[Finding]) -> Markup:
         "diverged": "div.finding.bad",
         "oscillates": "div.finding.bad",
         "overfitting": "div.finding.bad",
+        "worsening": "div.finding.bad",
     }
     return join(
         tag(mood.get(each.kind, "div.finding"), tag("p", each.sentence), *([tag("p", each.remedy)] if each.remedy else []))
@@ -219,10 +220,7 @@ def _result(run: Run, scores: Classified | Regressed | None) -> Markup:
 def _accuracy(run: Run, scores: Classified) -> Markup:
     share, low_high = scores.right / scores.rows, wilson(scores.right, scores.rows)
     places = 1 if scores.rows < 2000 else 2
-    common, hits = scores.majority
-    base = hits / scores.rows
-    better = low_high.low > base
-    verdict = tr("the interval lies above that.") if better else tr("the model is no better, as far as these rows can tell.")
+    base = scores.majority[1] / scores.rows
     said = [
         tag(
             "p",
@@ -235,18 +233,7 @@ def _accuracy(run: Run, scores: Classified) -> Markup:
                 high=percent(low_high.high, places),
             ),
         ),
-        tag(
-            "p.under",
-            fill(
-                tr(
-                    "Always answering the most frequent class, {common}, would be right in {share}: {verdict}",
-                    common=SLOTS[0],
-                    share=percent(base, places),
-                    verdict=verdict,
-                ),
-                tag("b", common),
-            ),
-        ),
+        tag("p.under", beside.majority(scores, places)),
     ]
     number = tag(
         "div",
@@ -279,14 +266,7 @@ def _error(run: Run, scores: Regressed) -> Markup:
         over = tr("{over} 95\u202f% interval: {low} to {high}.", over=over, low=decimal(interval.low), high=decimal(interval.high))
     spread = tr("root mean squared error {error}.", error=decimal(scores.rmse))
     explained = tr("R\u00b2 {r2:.3f}, {spread}", r2=scores.r2, spread=spread) if math.isfinite(scores.r2) else spread
-    better = interval is not None and interval.high < scores.baseline
-    verdict = tr("better") if better else tr("no better, as far as these rows can tell")
-    base = tr(
-        "Always answering the median of these rows would have {baseline}: the model is {verdict}.",
-        baseline=decimal(scores.baseline),
-        verdict=verdict,
-    )
-    said = [tag("p", over), tag("p", explained), tag("p.under", base)]
+    said = [tag("p", over), tag("p", explained), tag("p.under", beside.median(scores))]
     what = tr("{part} {metric}", part=part, metric=named("mae"))
     number = tag("div", tag("div.value", decimal(scores.mae)), tag("div.what", what))
     return tag("div.headline", number, tag("div", *said))

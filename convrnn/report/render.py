@@ -148,7 +148,7 @@ def _metric(run: Run) -> str | None:
 def _curves(run: Run, plates: Plates) -> Markup:
     if not run.epochs:
         return Markup()
-    said = html.findings(curves.findings(run.epochs, scores.chance_loss(scores.training_counts(run))))
+    said = html.findings(curves.findings(run.epochs, scores.chance_loss(run.task or {}, scores.training_counts(run))))
     return join([said, tag("div.plots", *(plates.show(name) for name in ("loss", "metric", "rate", "norm")))])
 
 

@@ -10,13 +10,14 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
 from convrnn.report.records import Answer, Run
 
 Z95 = 1.959963984540054
+ALPHA = 0.05
 BINS = 10
 COUNTED = 40  # classes up to which a confusion matrix can show its counts
 
@@ -36,6 +37,33 @@ class ClassScore(NamedTuple):
     recall: float
     f1: float
     support: int
+
+
+class Duel(NamedTuple):
+    """Two ways to answer the same rows: where the first alone is right, where the second alone is, how likely that is of equals.
+
+    McNemar's test, exact and two-sided: of equals each such row goes to either with one half (Q. McNemar, 1947, "Note on the sampling
+    error of the difference between correlated proportions or percentages").
+    """
+
+    gained: int
+    lost: int
+    p: float
+
+    @classmethod
+    def of(cls, gained: int, lost: int) -> Self:
+        """With `p` for these counts."""
+        rows = gained + lost
+        whole = math.lgamma(rows + 1) - rows * math.log(2)
+        terms = (math.exp(whole - math.lgamma(k + 1) - math.lgamma(rows - k + 1)) for k in range(min(gained, lost) + 1))
+        return cls(gained, lost, min(1.0, 2 * sum(terms)))
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "open"]:
+        """Of the first; open where equals would differ as much in one of twenty cases."""
+        if self.p >= ALPHA:
+            return "open"
+        return "better" if self.gained > self.lost else "worse"
 
 
 class Bin(NamedTuple):
@@ -73,6 +101,12 @@ class Classified:
     def right(self) -> int:
         """How many of them were right."""
         return int(np.trace(self.counts))
+
+    def duel(self) -> Duel:
+        """The model against always answering `majority`, on the same rows."""
+        place = self.labels.index(self.majority[0])
+        both = int(self.counts[place, place])
+        return Duel.of(self.right - both, self.majority[1] - both)
 
     @property
     def ece(self) -> float:
@@ -122,7 +156,8 @@ class Regressed:
     def r2(self) -> float:
         """Share of the variance explained; NaN when the targets do not vary."""
         spread = float(np.square(self.truth - self.truth.mean()).sum())
-        return 1 - float(np.square(self.residuals).sum()) / spread if spread > 0 else math.nan
+        # Of equal targets the spread need not be 0: their mean is rounded.
+        return 1 - float(np.square(self.residuals).sum()) / spread if spread > 0 and np.ptp(self.truth) > 0 else math.nan
 
     @property
     def baseline(self) -> float:
@@ -133,8 +168,21 @@ class Regressed:
         """95 % interval of the mean absolute error (normal approximation); None for fewer than two rows."""
         if len(self.truth) < 2:
             return None
-        half = Z95 * float(np.abs(self.residuals).std(ddof=1)) / math.sqrt(len(self.truth))
+        half = _half(np.abs(self.residuals))
         return Interval(max(0.0, self.mae - half), self.mae + half)
+
+    def gain(self) -> Interval | None:
+        """95 % interval of how much smaller the errors are than those of always answering the median, row by row; None as `interval`."""
+        if len(self.truth) < 2:
+            return None
+        smaller = np.abs(self.truth - np.median(self.truth)) - np.abs(self.residuals)
+        mean, half = float(smaller.mean()), _half(smaller)
+        return Interval(mean - half, mean + half)
+
+
+def _half(values: np.ndarray) -> float:
+    """Half the 95 % interval of a mean, by the normal approximation."""
+    return Z95 * float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
 def wilson(right: int, rows: int) -> Interval:
@@ -183,13 +231,27 @@ def training_counts(run: Run) -> dict[str, int]:
     return {str(label): int(count) for label, count in classes.items()}
 
 
-def chance_loss(classes: Mapping[str, int]) -> float | None:
-    """Cross-entropy in nats of always answering the shares of the classes; None for fewer than two classes."""
-    counts = np.array([count for count in classes.values() if count > 0], dtype=np.float64)
-    if len(counts) < 2:
+def chance_loss(task: Mapping[str, Any], classes: Mapping[str, int]) -> float | None:
+    """What a training minimises, of the best answer that is the same for every row of the training part.
+
+    Args:
+        task: its stored form; an empty one where it is not known.
+        classes: rows of each class in the training part; not looked at for a regression.
+
+    Returns:
+        Nats of the weighted and smoothed cross-entropy, by the shares that it asks for; 1 for the squared error of standardised targets.
+        None where it is not known: absolute and Huber's errors depend on more than mean and deviation of the targets.
+    """
+    if task.get("criterion") == "mse":
+        return 1.0
+    counts_K = np.array([classes.get(str(name), 0) for name in task.get("labels") or ()], dtype=np.float64)
+    if not counts_K.any():
         return None
-    shares = counts / counts.sum()
-    return float(-(shares * np.log(shares)).sum())
+    weights_K, smoothing = np.array(task.get("weights") or np.ones(len(counts_K))), task.get("label_smoothing", 0.0)
+    # As torch has it: a row's own label counts by its weight, a smoothed one by that of each label; both over the weights of the rows.
+    asked_K = weights_K * ((1 - smoothing) * counts_K + smoothing * counts_K.sum() / len(counts_K)) / (weights_K @ counts_K)
+    asked_K = asked_K[asked_K > 0]
+    return float(-(asked_K * np.log(asked_K / asked_K.sum())).sum())
 
 
 def _bins(answers: Sequence[Answer]) -> tuple[Bin, ...]:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from convrnn.core.errors import DataError
+from convrnn.core.errors import DataError, SpecError
 from convrnn.core.language import tr
 from convrnn.core.spec import register
 from convrnn.tasks.base import Target, Task, require_rows, row_name
@@ -51,13 +51,24 @@ class Regress(Task):
     delta: Positive = 1.0
 
     @classmethod
-    def fit(cls, targets: Sequence[Target], *, criterion: Literal["mse", "mae", "huber"] = "mse", delta: float = 1.0) -> Self:
-        """Mean and standard deviation of the targets; see the class for the options.
+    def fit(cls, targets: Sequence[Target], *, criterion: Literal["mse", "mae", "huber"] = "mse", delta: float | None = None) -> Self:
+        """Mean and standard deviation of the targets.
+
+        Args:
+            targets: of the training part.
+            criterion: see the class.
+            delta: see the class; of `huber` only.
 
         Raises:
             DataError: a target that is no finite number, no targets, or all of them equal.
-            SpecError: an option that cannot be.
+            SpecError: an option that cannot be, or a `delta` that nothing reads.
         """
+        if delta is not None and criterion in ("mse", "mae"):
+            raise SpecError(
+                "regress.delta",
+                tr("has no effect with {other} {value}", other="criterion", value=criterion),
+                tr("leave it out, or choose {values}", values="huber"),
+            )
         numbers = _numbers(targets, ())
         if len(set(numbers.tolist())) < 2:
             only = repr(float(numbers[0])) if len(numbers) else "nothing"
@@ -66,7 +77,7 @@ class Regress(Task):
                 tr("expected at least two different numbers, got {got} in all {count} rows", got=only, count=len(numbers)),
                 tr("add rows with another value, or name another --target"),
             )
-        return cls(float(numbers.mean()), float(numbers.std()), criterion=criterion, delta=delta)
+        return cls(float(numbers.mean()), float(numbers.std()), criterion=criterion, delta=cls.delta if delta is None else delta)
 
     @property
     def width(self) -> int:
@@ -114,13 +125,15 @@ class Regress(Task):
             "rmse": float(np.sqrt((off**2).mean())) * self.deviation,
         }
         if len(t) > 1:
-            found["r2"] = _r2(float((off**2).sum()), float(((t - t.mean()) ** 2).sum()))
+            found["r2"] = _r2(off, t)
         return found
 
 
-def _r2(missed: float, spread: float) -> float:
-    """Of squared errors and squared distances from the mean; of equal targets, as in scikit-learn, 1 if all are met and 0 if not."""
-    return 1 - missed / spread if spread else float(missed == 0)
+def _r2(off: np.ndarray, t: np.ndarray) -> float:
+    """Of errors and targets, `[N]`; of equal targets, as in scikit-learn, 1 if all are met and 0 if not."""
+    if np.ptp(t) == 0:  # distances from the mean need not be 0: it is rounded
+        return float(not off.any())
+    return 1 - float((off**2).sum()) / float(((t - t.mean()) ** 2).sum())
 
 
 def _flat(targets: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -14,10 +15,10 @@ CHANCE = math.log(10)
 Curves = tuple[np.ndarray, np.ndarray]
 
 
-def epochs(train: np.ndarray, valid: np.ndarray | None = None, **metrics: float) -> list[Epoch]:
-    """Epoch records of two curves; metrics are those of every epoch's training part."""
+def epochs(train: np.ndarray, valid: np.ndarray | None = None) -> list[Epoch]:
+    """Epoch records of two curves."""
     parts = [None] * len(train) if valid is None else [{"loss": float(value)} for value in valid]
-    return [Epoch(n, 10 * n, {"loss": float(t), **metrics}, part) for n, (t, part) in enumerate(zip(train, parts, strict=True), start=1)]
+    return [Epoch(n, 10 * n, {"loss": float(t)}, part) for n, (t, part) in enumerate(zip(train, parts, strict=True), start=1)]
 
 
 def first(train: np.ndarray, valid: np.ndarray | None = None, chance: float | None = CHANCE) -> Finding:
@@ -134,10 +135,20 @@ def test_a_rise_that_is_nothing_beside_the_first_loss_is_no_overfitting() -> Non
     assert first(train, valid).kind == "converged"
 
 
-def test_rising_validation_without_falling_training_is_not_called_overfitting() -> None:
+def test_rising_validation_without_falling_training_has_a_verdict_of_its_own() -> None:
+    found = first(np.full(12, 0.5), np.linspace(1.0, 2.1, 12), chance=1.0)
+    assert (found.kind, found.epoch) == ("worsening", 1)
+    assert found.sentence.startswith("Validation loss rose from epoch 1 (1, now 2) while training loss fell by less than 2% (0.5, now 0.5")
     _, valid = overfitting(20)
     train = np.concatenate([np.linspace(2.2, 0.6, 7), np.full(13, 0.6)])
-    assert first(train, valid).kind != "overfitting"
+    assert first(train, valid).kind == "worsening"
+
+
+def test_training_loss_that_comes_back_up_has_not_converged() -> None:
+    train = np.concatenate([np.linspace(1.0, 0.7, 10), np.linspace(0.71, 0.95, 20)])
+    found = first(train)
+    assert (found.kind, found.epoch) == ("worsening", 10)
+    assert found.sentence == "Training loss rose from epoch 10 (0.722, now 0.937; smoothed): the learning rate is too high."
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -169,13 +180,58 @@ def test_a_flat_loss_is_underfitting_only_where_it_is_high() -> None:
     assert first(flat, flat, chance=math.log(2)).kind == "converged"
     assert first(flat, flat, chance=0.31).kind == "underfitting"
     assert first(flat, flat, chance=None).kind == "underfitting", "nothing else is known than that it hardly fell"
-    assert findings(epochs(flat, flat, r2=0.95))[0].kind == "converged"
-    assert findings(epochs(flat, flat, r2=0.05))[0].kind == "underfitting"
 
 
 def test_training_that_goes_on_falling_is_mentioned_where_validation_is_level() -> None:
     assert "while training loss went on falling" in first(*plateau(20)).sentence
     assert "went on falling" not in first(*converging(20)).sentence
+
+
+@pytest.mark.parametrize("rate", [3, 8, 20])
+def test_the_share_of_the_fall_is_what_was_done(rate: int) -> None:
+    valid = 2 * np.exp(-rate * np.arange(40) / 40) + 0.5 - 2 * math.exp(-rate)
+    found = first(converging(80)[0], np.concatenate([valid, np.full(40, 0.5)]))
+    assert found.kind == "converged" and found.epoch is not None
+    done = re.search(r"\((\d+)% of its fall was done; 0.5 at the end\)", found.sentence)
+    assert done and int(done[1]) / 100 == pytest.approx((valid[0] - valid[found.epoch - 1]) / (valid[0] - 0.5), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("train", "valid"),
+    [
+        (np.geomspace(2.0, 0.3, 12), np.full(12, 0.5)),
+        (np.geomspace(2.0, 0.3, 12), 0.5 + 0.004 * np.linspace(0, 1, 12)),
+        (np.geomspace(2.0, 0.3, 12), 0.5 + 0.02 * np.array([1, -1, 0, 1, -2, 2, -1, 0, 1, -1, 0, 1])),
+    ],
+    ids=["level all along", "a rise of no account", "noise"],
+)
+def test_no_share_of_a_fall_where_there_is_none(train: np.ndarray, valid: np.ndarray) -> None:
+    found = first(train, valid)
+    assert (found.kind, found.epoch) == ("converged", 1) and "fall was done" not in found.sentence
+
+
+def test_a_wild_last_epoch_moves_neither_the_level_nor_where_it_began() -> None:
+    train, valid = converging(20)
+    calm = first(train, valid)
+    valid[-1] *= 10
+    wild = first(train, valid)
+    assert (wild.kind, wild.epoch) == (calm.kind, calm.epoch) and "0.12" in calm.sentence and "0.12" in wild.sentence
+
+
+def test_the_numbers_of_a_sentence_are_those_that_were_judged() -> None:
+    """Single epochs say the opposite: the last one is wild, the best one no lower."""
+    train, valid = unfinished(20)
+    valid[-1] = valid[-7] * 1.1
+    found = first(train, valid)
+    numbers = re.search(r"\(by about (\S+) from epoch 14 to 20\)", found.sentence)
+    assert found.kind == "not-converged" and numbers and 0 < float(numbers[1]) < valid[13] - valid[18] + 0.1
+    train, valid = overfitting(20)
+    valid[-1], train[-1] = valid.min() - 0.001, train[0]
+    found = first(train, valid)
+    numbers = re.search(r"\((\S+), now (\S+)\) while training loss fell \((\S+), now ([^;]+); smoothed\)", found.sentence)
+    assert found.kind == "overfitting" and numbers
+    low, high, before, after = map(float, numbers.groups())
+    assert low < high and before > after
 
 
 def test_a_run_that_was_stopped_eight_epochs_after_its_best_shows_overfitting() -> None:

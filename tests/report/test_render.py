@@ -17,6 +17,7 @@ import pytest
 from convrnn.core.errors import DataError, InputError, JobError, UsageError
 from convrnn.report import read_history, render
 from convrnn.report.fonts import Lettering
+from tests.report.conftest import history
 from tests.report.outline import outline
 
 Make = Callable[..., Path]
@@ -56,12 +57,25 @@ def test_headline_of_a_classification(rendered: Rendered) -> None:
     zeros = sum(line["target"] == "0" for line in lines)
     assert f"{right} of 360 test rows are right" in text and f"{right / 360:.1%}"[:-1] in text
     assert f"most frequent class, 0, would be right in {zeros / 360:.1%}"[:-1] in text
+    assert "(exact McNemar test, p < 0.001): the model is better." in text
     assert "Wilson" in text and "convrnn train digits --model crnn --out runs/digits" in text
 
 
 def test_headline_of_a_regression(rendered: Rendered) -> None:
     text = outline(rendered("regression")).text
-    assert "Mean absolute error over 300 test rows" in text and "R² 0.9" in text and "the model is better" in text
+    assert "Mean absolute error over 300 test rows" in text and "R² 0.9" in text
+    assert re.search(
+        r"the model's errors are smaller by 16\.\d+ to 21\.\d+ a row \(95\s% interval of the mean difference\): it is better", text
+    )
+
+
+@pytest.mark.parametrize(("worse", "words"), [(1.0, "it is better"), (2.0, "these rows cannot tell"), (4.0, "it is worse")])
+def test_a_regression_beside_the_median_has_three_verdicts(make: Make, worse: float, words: str) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=200)
+    said = truth + 0.5 * worse * rng.normal(size=200)
+    lines = [{"name": "r", "target": t, "value": s} for t, s in zip(truth.tolist(), said.tolist(), strict=True)]
+    assert words in outline(render(make("regression", {"predictions.jsonl": lines}))).text
 
 
 def test_headline_without_answers_comes_from_the_metrics(make: Make) -> None:
@@ -88,6 +102,21 @@ def test_the_valid_part_is_named_where_there_is_no_test_part(make: Make) -> None
 )
 def test_the_sentence_stands_in_the_page(rendered: Rendered, name: str, sentence: str) -> None:
     assert sentence in outline(rendered(name)).text
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "losses", "underfits"),
+    [
+        # 950 and 50 rows: entropy 0.199, but what is minimised is log 2 for the best constant answer, and 0.3 is 43 % of it.
+        ("series", {"labels": ["a", "b"], "weights": [10 / 19, 10.0]}, [0.69, 0.5, 0.4, 0.35, 0.32, *[0.3] * 7], False),
+        ("series", {"labels": ["a", "b"]}, [0.69, 0.5, 0.4, 0.35, 0.32, *[0.3] * 7], True),
+        ("regression", {"criterion": "mse"}, [1.3, 1.1, *[0.97] * 10], True),
+    ],
+)
+def test_underfitting_is_told_by_what_the_task_minimises(make: Make, name: str, task: Any, losses: list[float], underfits: bool) -> None:
+    data = {"parts": {"train": {"classes": {"a": 950, "b": 50}}}} if "labels" in task else {}
+    text = outline(render(make(name, {"history.jsonl": history(losses, losses), "summary.json": {"data": data, "task": task}}))).text
+    assert ("of what a constant answer would have): underfitting" in text) == underfits
 
 
 def test_sections_without_records_are_left_out(rendered: Rendered) -> None:

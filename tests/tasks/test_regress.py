@@ -50,6 +50,16 @@ def test_one_value_is_not_enough(targets: list[float]) -> None:
 def test_wrong_options() -> None:
     with pytest.raises(SpecError, match=r"regress.criterion: expected 'mse', 'mae' or 'huber', got 'l2'"):
         Regress.fit([1, 2], criterion="l2")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(SpecError, match=r"regress.delta: expected a value greater than 0, got 0.0"):
+        Regress.fit([1, 2], criterion="huber", delta=0.0)
+
+
+@pytest.mark.parametrize("delta", [0.5, 1.0])
+def test_a_delta_that_nothing_reads_is_refused_be_it_the_default(delta: float) -> None:
+    with pytest.raises(SpecError, match=r"^regress.delta: has no effect with criterion mae; leave it out, or choose huber$"):
+        Regress.fit([1, 2], criterion="mae", delta=delta)
+    # ... but a model that was stored with one comes back: it means the same as ever.
+    assert Task.from_dict({"task": "regress", "mean": 0.0, "deviation": 1.0, "criterion": "mse", "delta": 0.5}).width == 1
 
 
 @pytest.mark.parametrize(
@@ -83,3 +93,9 @@ def test_metrics_are_in_the_units_of_the_target() -> None:
 def test_r2_of_equal_targets_is_that_of_scikit_learn(met: bool) -> None:
     y, right = torch.tensor([[0.25], [0.25 if met else 0.5]]), torch.full((2,), 0.25)
     assert Regress(0.0, 1.0).metrics(y, right)["r2"] == sk.r2_score(right.numpy(), y[:, 0].numpy())
+
+
+def test_rounding_of_the_mean_is_no_spread() -> None:
+    """0.1 + 0.1 + 0.1 over 3 is not 0.1 in float64."""
+    y, right = torch.tensor([[0.1], [0.2], [0.3]]), torch.full((3,), 0.1, dtype=torch.float64)
+    assert Regress(0.0, 1.0).metrics(y, right)["r2"] == 0.0
