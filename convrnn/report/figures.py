@@ -194,7 +194,9 @@ def predicted(scores: Regressed) -> Drawing:
     low, high = min(scores.truth.min(), scores.said.min()), max(scores.truth.max(), scores.said.max())
     axes.plot([low, high], [low, high], color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.plot(scores.truth, scores.said, color=TRAIN, alpha=_alpha(len(scores.truth)), **_marks(len(scores.truth)))
-    alt = tr("Predicted against true values, {rows} rows, R\u00b2 {r2:.3f}.", rows=len(scores.truth), r2=scores.r2)
+    alt = tr("Predicted against true values, {rows} rows.", rows=len(scores.truth))
+    if math.isfinite(scores.r2):
+        alt = tr("Predicted against true values, {rows} rows, R\u00b2 {r2:.3f}.", rows=len(scores.truth), r2=scores.r2)
     return Drawing("predicted", figure, alt)
 
 

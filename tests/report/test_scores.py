@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 from sklearn import metrics
 
-from convrnn.report import chance_loss
+from convrnn.report import chance_loss, figures
 from convrnn.report.records import Answer, Run
 from convrnn.report.scores import Duel, Regressed, classified, regressed, wilson
 from convrnn.tasks import Classify, Regress
@@ -124,7 +124,8 @@ def test_one_row_and_constant_targets_have_no_interval_and_no_r2() -> None:
     assert found is not None and found.interval() is None and math.isnan(found.r2)
     tenths = np.full(3, 0.1)
     assert tenths.mean() != 0.1, "the mean is rounded, and distances from it are no spread"
-    assert math.isnan(Regressed(tenths, np.array([0.1, 0.2, 0.3])).r2)
+    found = Regressed(tenths, np.array([0.1, 0.2, 0.3]))
+    assert math.isnan(found.r2) and figures.predicted(found).alt == "Predicted against true values, 3 rows."
 
 
 @pytest.mark.parametrize("weights", [None, "balanced"])
