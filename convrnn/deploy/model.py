@@ -50,7 +50,7 @@ class Model:
         task: frames to answers.
         net: the layers with their weights, in evaluation mode.
         columns: how the training table was read, so that the next one is read alike.
-        channels: names of the channels of a series.
+        channels: names of the channels of a series; empty: training knew none.
     """
 
     name: str

@@ -201,7 +201,7 @@ def test_an_unknown_option() -> None:
 
 
 def test_other_channels_than_in_training(fitted: Classifier) -> None:
-    with pytest.raises(InputError, match=r"X\[0\]: expected .*'value'"):
+    with pytest.raises(InputError, match=r"X\[0\]: expected 1 channel\(s\), got 3"):
         fitted.predict(np.zeros((2, 6, 3), np.float32))
 
 

@@ -67,6 +67,32 @@ def test_the_model_that_is_loaded_is_the_one_that_was_trained(tmp_path: Path) ->
     assert cr.evaluate(tmp_path / "run", X, LABEL)["accuracy"] > 0.8
 
 
+def test_names_bind_where_both_sides_have_them_and_places_elsewhere(tmp_path: Path) -> None:
+    """Arrays and `.ts` files name no channels: they fit a model of a table with as many columns, and the reverse."""
+    rows = [row.round(3) for row in X[:, :3]]
+    table = pd.DataFrame(np.concatenate(rows), columns=["v", "w"])
+    table = table.assign(id=np.repeat(np.arange(40), 3), label=np.repeat(np.array(["a", "b"])[LABEL], 3))
+    csv, ts = tmp_path / "s.csv", tmp_path / "s.ts"
+    table.to_csv(csv, index=False)
+    lines = [":".join(",".join(f"{value:.3f}" for value in channel) for channel in row.T) for row in rows]
+    ts.write_text("@data\n" + "\n".join(lines) + "\n")
+    options: dict[str, Any] = {**QUICK, "epochs": 1, "report": False}
+    named = cr.train(csv, id="id", target="label", out=tmp_path / "named", **options)
+    wanted = cr.predict(tmp_path / "named", csv)
+    assert wanted == named.model.predict(rows) == cr.predict(tmp_path / "named", rows) == cr.predict(tmp_path / "named", ts)
+    assert cr.evaluate(tmp_path / "named", rows, np.array(["a", "b"])[LABEL]) == cr.evaluate(tmp_path / "named", csv)
+    with pytest.raises(cr.DataError, match=r"X\[0\]: expected 2 channel\(s\), got 1; give every series the same channels"):
+        named.model.predict([row[:, :1] for row in rows])
+
+    cr.train(rows, LABEL, out=tmp_path / "places", **options)
+    said: list[str] = []
+    assert cr.predict(tmp_path / "places", csv, say=said.append) == cr.predict(tmp_path / "places", rows)
+    assert "data: training knew no names of channels, so these are taken by their places: v, w" in said
+    table.drop(columns="w").to_csv(csv, index=False)
+    with pytest.raises(cr.DataError, match=r"s\.csv:2: expected 2 channel\(s\), got 1; give every series the same channels"):
+        cr.predict(tmp_path / "places", csv)
+
+
 def test_a_data_frame_by_columns(tmp_path: Path) -> None:
     frame = pd.DataFrame({"a": X[:, 0, 0], "b": X[:, 1, 0], "kind": np.array(["低", "高"])[LABEL], "noise": "x"})
     run = cr.train(frame, input=["a", "b"], target="kind", out=tmp_path / "run", report=False, **QUICK)
