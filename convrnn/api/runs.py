@@ -11,7 +11,7 @@ import time as clock
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """How a training is run: where it is written, whether it goes on, who is told, what is left behind, which rows it must have."""
+    """How a training is run: where it is written (or beside it), whether it goes on, who is told, what is left behind, of which rows."""
 
     folder: Path | None
     resume: bool
@@ -67,6 +67,7 @@ class _Job:
     report: bool
     trial: bool = False
     digest: str | None = None
+    another: bool = False
 
 
 def train(
@@ -91,6 +92,7 @@ def train(
     report: bool = True,
     trial: bool = False,
     digest: str | None = None,
+    another: bool = False,
     **options: Any,
 ) -> Run:
     """Trains a model and measures it.
@@ -117,6 +119,7 @@ def train(
         trial: something is chosen by this run: the test part is held out and not measured, and `metrics.json` is the only record beside
             the history.
         digest: of the rows (`convrnn.data.digest`): others are refused, since what they are compared with was trained on these. None: any.
+        another: whether, where `out` is taken, the first free one of `out-2`, `out-3`, ... is written; not with `resume`.
         options: settings of the training (`epochs=5`, `rate=1e-3`, `seed=1`, ...), of the model, the modality, the task, or the split: what
             `--set` takes.
 
@@ -127,14 +130,16 @@ def train(
     """
     reading = Reading(task, tuple(input), target, group, id, time, encoding, _path_text(valid), _path_text(test))
     folder = None if out is None else Path(out)
-    if folder is not None and not resume:
-        refuse_existing(folder)
-    elif folder is not None:
+    if another and (folder is None or resume):
+        raise UsageError("another", tr("is for a new run folder"), tr("give out, and leave resume out"))
+    if folder is not None and resume:
         read_config(folder)  # whether it is a run folder at all
+    elif folder is not None and not another:
+        refuse_existing(folder)  # before the data are read, which may take a while
     chosen = _known(model)
     refuse_test_of_folds(test, options)
     request = Request(chosen, task, *reading.shares, plain(options))
-    job = _Job(folder, resume, command, say or _silent, watch, report, trial, digest)
+    job = _Job(folder, resume, command, say or _silent, watch, report, trial, digest, another)
     return _run(data, y, reading, request, job)
 
 
@@ -251,7 +256,8 @@ def _run(data: Any, y: Any, how: Reading, request: Request, job: _Job) -> Run:
     prepared = prepare(source_of(data, y, how, job.digest), request, job.say)
     made: list[Path] = []
     if job.folder is not None and not job.resume:
-        made = new_folder(job.folder, _config(data, how, request, prepared, job.command))
+        folder, made = new_folder(job.folder, _config(data, how, request, prepared, job.command), job.another)
+        job = replace(job, folder=folder)
     if why := native.why_not():
         job.say(
             tr("note: compiled kernels are not used ({why}); install a C++ compiler and reinstall convrnn for faster training", why=why)

@@ -198,6 +198,31 @@ def test_a_folder_that_was_there_and_empty_stays(tmp_path: Path) -> None:
     assert (tmp_path / "run").is_dir() and list((tmp_path / "run").iterdir()) == []
 
 
+@pytest.mark.parametrize("another", [False, True])
+def test_of_two_trainings_that_want_one_folder_one_gets_it(another: bool, tmp_path: Path) -> None:
+    """Both found it free when they began; the other one's files stay, whatever becomes of this one."""
+    out, said = tmp_path / "run", list[str]()
+
+    def other_begins(line: str) -> None:
+        said.append(line)
+        if len(said) == 1:  # this one reads its data still
+            cr.train(X, LABEL, out=out, report=False, **{**QUICK, "epochs": 1})
+
+    if another:
+        run = cr.train(X, LABEL, out=out, report=False, say=other_begins, another=True, **QUICK)
+        assert run.folder == tmp_path / "run-2" and (tmp_path / "run-2" / "metrics.json").is_file()
+    else:
+        with pytest.raises(cr.UsageError, match=r"--out: .* exists and is not empty; choose another, or go on with --resume"):
+            cr.train(X, LABEL, out=out, report=False, say=other_begins, **QUICK)
+    assert yaml.safe_load((out / "config.yaml").read_text())["settings"]["epochs"] == 1 and (out / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize("given", [{}, {"out": "run", "resume": True}])
+def test_another_folder_is_for_a_new_run(given: dict[str, Any]) -> None:
+    with pytest.raises(cr.UsageError, match="another: is for a new run folder; give out, and leave resume out"):
+        cr.train(X, LABEL, another=True, **given)
+
+
 def test_options_of_numpy_and_records_are_kept_as_plain_values(tmp_path: Path) -> None:
     given = {**QUICK, "epochs": np.int64(2), "rate": np.float32(0.02), "augment": (Jitter(0.1),)}
     cr.train(X, LABEL, out=tmp_path / "run", report=False, **given)
