@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from convrnn.api.runs import train
 from convrnn.core.errors import DataError, UsageError
-from convrnn.core.language import tr
+from convrnn.core.language import both, tr
 from convrnn.data import from_arrays, label
 from convrnn.deploy import Model
 from convrnn.layers.base import Spec
@@ -88,6 +88,29 @@ def _flat(y: NDArray[Any]) -> NDArray[Any]:
     return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
 
 
+def _labels(y: Any) -> NDArray[Any]:
+    """Labels `[N]` of one type, in the type that they have.
+
+    Raises:
+        DataError: not one a row; a missing one, by its row; labels of several types, or none (fractions, dates).
+    """
+    # An array of a list would make texts of all that stands beside one.
+    given = _flat(np.asarray(y, None if hasattr(y, "__array__") else object))
+    if given.ndim != 1:
+        raise DataError("y", tr("expected one target a row, got {got}", got=given.shape), tr("give a list of labels or numbers"))
+    rows = [each.item() if hasattr(each, "item") else each for each in given.tolist()]
+    for row, each in enumerate(rows):
+        if not isinstance(each, str | int | float) or each != each:
+            raise DataError(f"y[{row}]", tr("expected a label, got {got!r}", got=each), tr("correct it or remove the row"))
+    if len({(isinstance(each, str), isinstance(each, bool)) for each in rows}) > 1:
+        found = both(sorted({type(each).__name__ for each in rows}))
+        raise DataError("y", tr("expected labels of one type, got {found}", found=found), tr("correct y"))
+    if any(isinstance(each, float) and not each.is_integer() for each in rows):
+        problem = tr("expected labels: texts, whole numbers or booleans, got {got}", got=tr("numbers with fractions"))
+        raise DataError("y", problem, tr("correct y, or use a Regressor"))
+    return given if given.dtype.kind in "biufU" else np.asarray(rows)
+
+
 class Classifier(ClassifierMixin, _Estimator):
     """One of several labels for each sequence.
 
@@ -125,13 +148,7 @@ class Classifier(ClassifierMixin, _Estimator):
         Raises:
             InputError: rows, labels or options that do not fit; fewer than two labels.
         """
-        # A list first: an array of objects gets the type of what it holds.
-        labels = _flat(np.asarray(np.asarray(y).tolist()))
-        if labels.dtype.kind not in "biufU" or (labels.dtype.kind == "f" and (labels % 1 != 0).any()):
-            found = tr("numbers with fractions, or missing ones") if labels.dtype.kind == "f" else f"{labels.dtype} {np.asarray(y).dtype}"
-            raise DataError(
-                "y", tr("expected labels: texts, whole numbers or booleans, got {got}", got=found), tr("correct y, or use a Regressor")
-            )
+        labels = _labels(y)
         self.classes_ = np.unique(labels)
         return super().fit(X, labels)
 

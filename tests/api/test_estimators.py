@@ -48,6 +48,8 @@ def test_parameters_and_clone() -> None:
 TEXTS = np.array(["low", "high"])
 LABELS = {
     "int": LABEL,
+    "int32": LABEL.astype(np.int32),
+    "frame": pd.DataFrame({"y": LABEL.astype(np.int8)}),
     "negative": LABEL - 1,
     "bool": LABEL.astype(bool),
     "whole floats": LABEL.astype(float),
@@ -66,7 +68,7 @@ def test_labels_keep_their_type(y: Any) -> None:
     want = np.asarray(y).ravel()
     assert model.classes_.tolist() == sorted(set(want.tolist()))
     found = model.predict(X)
-    assert found.dtype == model.classes_.dtype
+    assert found.dtype == model.classes_.dtype and (want.dtype == object or found.dtype == want.dtype)
     assert found.tolist() == want.tolist()
     assert model.score(X, want) == 1.0
     chances = model.predict_proba(X)
@@ -86,15 +88,20 @@ def test_labels_in_order_of_their_numbers() -> None:
 
 
 BAD = {
-    "fractions": LABEL + 0.5,
-    "missing": np.where(LABEL, np.nan, 1.0),
-    "none": [None] * ROWS,
+    "fractions": (LABEL + 0.5, "y: expected labels: texts, whole numbers or booleans, got numbers with fractions; correct y, or use a Reg"),
+    "missing": (np.where(LABEL, np.nan, 1.0), r"y\[1\]: expected a label, got nan; correct it or remove the row"),
+    "none": ([None] * ROWS, r"y\[0\]: expected a label, got None; "),
+    "missing text": (np.array(["a", "b", float("nan")] + ["a"] * (ROWS - 3), object), r"y\[2\]: expected a label, got nan; "),
+    "pandas": (pd.Series(["a", pd.NA] * (ROWS // 2), dtype="string"), r"y\[1\]: expected a label, got <NA>; "),
+    "numbers beside texts": (["a", 1] * (ROWS // 2), "y: expected labels of one type, got int and str; correct y"),
+    "truths beside numbers": (np.array([True, 2], object)[LABEL], "y: expected labels of one type, got bool and int; correct y"),
+    "two columns": (np.zeros((ROWS, 2), int), r"y: expected one target a row, got \(32, 2\)"),
 }
 
 
-@pytest.mark.parametrize("y", BAD.values(), ids=BAD)
-def test_targets_that_are_no_labels(y: Any) -> None:
-    with pytest.raises(DataError, match=r"y: expected labels: texts, whole numbers or booleans, got .*; correct y, or use a Regressor"):
+@pytest.mark.parametrize(("y", "message"), BAD.values(), ids=BAD)
+def test_targets_that_are_no_labels(y: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         quick().fit(X, y)
 
 
