@@ -5,6 +5,7 @@ They follow scikit-learn's conventions by its own base classes: `clone`, `get_pa
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -20,9 +21,15 @@ from convrnn.data import from_arrays, label
 from convrnn.deploy import Model
 from convrnn.layers.base import Spec
 
+_ARGUMENTS = frozenset(name for name, each in inspect.signature(train).parameters.items() if each.kind is not each.VAR_KEYWORD)
+"""Of a training, beside its options."""
+
 
 class _Estimator(BaseEstimator):
-    """What both share: the parameters, training, and the scores of rows."""
+    """What both share: the parameters, training, and the scores of rows.
+
+    `n_features_in_` is the last size of `X`, or of a row of a list: the channels. Texts have none.
+    """
 
     _task: Literal["classify", "regress"]
     model_: Model
@@ -60,8 +67,10 @@ class _Estimator(BaseEstimator):
         run = train(X, self._targets(y), model=self.model, task=self._task, valid=self.valid, test=0.0, **self._given())
         self.model_ = run.model
         self.history_ = run.history
-        shape = run.model.modality.shape()
-        self.n_features_in_ = int(shape[-1])
+        vars(self).pop("n_features_in_", None)
+        shape = getattr(X, "shape", None) or np.shape(X[0])
+        if len(shape) > 1:
+            self.n_features_in_ = int(shape[-1])
         return self
 
     def _given(self) -> dict[str, Any]:
@@ -69,6 +78,10 @@ class _Estimator(BaseEstimator):
         own = {"epochs": self.epochs, "batch": self.batch, "rate": self.rate, "seed": self.seed or None}
         named = {name: value for name, value in own.items() if value is not None}
         options = dict(self.options or {})
+        if foreign := sorted(options.keys() & _ARGUMENTS):
+            name = foreign[0]
+            remedy = tr("give it as {name}=", name=name) if name in self.get_params() else tr("leave it out")
+            raise UsageError(f"options.{name}", tr("is not among what --set takes"), remedy)
         if twice := sorted(named.keys() & {key.removeprefix("train.") for key in options}):
             raise UsageError(f"options.{twice[0]}", tr("is given twice, by {twice}= too", twice=twice[0]), tr("give it once"))
         return {**named, **options}

@@ -202,6 +202,22 @@ def test_an_option_given_twice(name: str, value: float) -> None:
         quick(options={name: value}).fit(X, LABEL)
 
 
+@pytest.mark.parametrize(("name", "remedy"), [("valid", "give it as valid="), ("task", "leave it out"), ("out", "leave it out")])
+def test_an_argument_of_a_training_among_the_options(name: str, remedy: str) -> None:
+    with pytest.raises(UsageError, match=rf"options\.{name}: is not among what --set takes; {remedy}"):
+        quick(options={name: 0.2}).fit(X, LABEL)
+
+
+def test_features_are_those_of_what_is_given() -> None:
+    """Not of what the model makes of it: masks of missing values, the words of texts."""
+    pairs = np.repeat(X, 2, axis=2)
+    pairs[0, 0] = np.nan
+    model = quick(epochs=1).fit(pairs, LABEL)
+    assert model.n_features_in_ == model.fit(list(pairs), LABEL).n_features_in_ == 2
+    texts = ["a film", "some film"] * (ROWS // 2)
+    assert not hasattr(model.fit(texts, LABEL), "n_features_in_") and not hasattr(model.fit(np.array(texts), LABEL), "n_features_in_")
+
+
 def test_an_unknown_option() -> None:
     with pytest.raises(UsageError, match="unknown key 'widht'; did you mean 'width'"):
         quick(options={"widht": 4}).fit(X, LABEL)
