@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 import convrnn as cr
@@ -23,6 +24,14 @@ from convrnn.training.hooks import Interrupted, Silent
 LABEL = np.arange(40) % 2
 X = np.random.default_rng(0).normal(LABEL[:, None, None] * 2.0, 0.5, (40, 6, 2)).astype(np.float32)
 QUICK: dict[str, Any] = {"model": "gru", "width": 4, "epochs": 3, "batch": 8, "rate": 0.02}
+
+
+def test_random_numbers_of_the_caller_go_on() -> None:
+    torch.manual_seed(7)
+    wanted = torch.rand(3)
+    torch.manual_seed(7)
+    cr.train(X, LABEL, **{**QUICK, "epochs": 1})
+    assert torch.equal(torch.rand(3), wanted)
 
 
 def test_nothing_is_written_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
