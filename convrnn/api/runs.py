@@ -262,14 +262,14 @@ def _run(data: Any, y: Any, how: Reading, request: Request, job: _Job) -> Run:
         job.say(
             tr("note: compiled kernels are not used ({why}); install a C++ compiler and reinstall convrnn for faster training", why=why)
         )
-    with _kept(job, made):
+    with _kept(job, made, _named(data)):
         return _finish(prepared, _fit(prepared, job), job)
 
 
 def _config(data: Any, how: Reading, request: Request, prepared: Prepared, command: str) -> Config:
     modality = prepared.model.modality
     return Config(
-        data=str(data) if isinstance(data, str | Path) else MEMORY,
+        data=_named(data),
         command=command,
         reading=plain(asdict(how)),
         model=plain(request.model),
@@ -282,24 +282,32 @@ def _config(data: Any, how: Reading, request: Request, prepared: Prepared, comma
 
 
 @contextmanager
-def _kept(job: _Job, made: list[Path]) -> Iterator[None]:
+def _kept(job: _Job, made: list[Path], data: str) -> Iterator[None]:
     """Where a training is cut off: a new folder without a checkpoint goes, of any other it is said how to go on."""
     folder = job.folder
     try:
         yield
-    except Interrupted:
-        raise
-    except KeyboardInterrupt:
-        kept = tr("go on with --resume {folder}", folder=folder) if folder is not None else tr("nothing is kept without a folder")
-        raise Interrupted(tr("interrupted; {kept}", kept=kept)) from None
+    except KeyboardInterrupt as error:
+        where = error.where if isinstance(error, Interrupted) else ""
+        raise Interrupted(where, tr("nothing is kept without a folder") if folder is None else _way_on(folder, data)) from None
     except ConvrnnError as error:
         if folder is not None and not job.resume and not begun(folder):
             discard(folder, made)
         elif folder is not None and isinstance(error, JobError) and isinstance(error.__cause__, OSError):
-            raise JobError(
-                error.where, error.problem, tr("free some space and go on with --resume {folder}", folder=folder)
-            ) from error.__cause__
+            raise JobError(error.where, error.problem, tr("free some space and {how}", how=_way_on(folder, data))) from error.__cause__
         raise
+
+
+def _way_on(folder: Path, data: str) -> str:
+    """How a training that was cut off is gone on with: one of rows in memory by whoever has them."""
+    if data == MEMORY:
+        return tr("go on with convrnn.train(rows, ..., out={folder!r}, resume=True)", folder=str(folder))
+    return tr("go on with --resume {folder}", folder=folder)
+
+
+def _named(data: Any) -> str:
+    """What stands for the data in `config.yaml`."""
+    return str(data) if isinstance(data, str | Path) else MEMORY
 
 
 def _fit(prepared: Prepared, job: _Job) -> Fitted:

@@ -154,7 +154,7 @@ class StopAfter(Silent):
 def test_rows_in_memory_go_on_with_the_same_call(tmp_path: Path) -> None:
     whole = cr.train(X, LABEL, report=False, **QUICK)
     cut = tmp_path / "cut"
-    with pytest.raises(Interrupted, match=f"go on with --resume {cut}"):
+    with pytest.raises(Interrupted, match=rf"^interrupted .*; go on with convrnn\.train\(rows, \.\.\., out='{cut}', resume=True\)$"):
         cr.train(X, LABEL, out=cut, report=False, watch=StopAfter(1), **QUICK)
     with pytest.raises(cr.DataError, match=r"was trained from rows in memory; call convrnn\.train\(rows, \.\.\., out=folder, "):
         cr.resume(cut)
