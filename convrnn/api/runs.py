@@ -149,7 +149,8 @@ def resume(folder: str | Path, *, say: Say | None = None, watch: Watcher | None 
     A training that is done already stays as it is: its results are read.
 
     Raises:
-        DataError: not a run folder, other data than it began with, or a run trained from memory (call `train(..., resume=True)`).
+        DataError: not a run folder, other data than it began with, a run trained from memory (call `train(..., resume=True)`), or a
+            trial that is done.
         JobError: a checkpoint is lost or damaged, or as for `train`.
     """
     place = Path(folder)
@@ -358,7 +359,14 @@ def _finish(prepared: Prepared, fitted: Fitted, job: _Job) -> Run:
 
 
 def _read_back(folder: Path, say: Say) -> Run:
-    """A run that is done; its report is drawn where the training was cut off before that."""
+    """A run that is done; its report is drawn where the training was cut off before that.
+
+    Raises:
+        DataError: a trial, which kept no model.
+    """
+    if not (folder / "model.json").is_file():
+        problem = tr("was a trial, to choose something by: it is done, and kept its metrics only")
+        raise DataError(str(folder), problem, tr("to train anew, choose another --out"))
     say(tr("{folder} is done already; to train anew, choose another --out", folder=folder))
     if not (folder / "report.html").is_file():
         _draw(folder, say)

@@ -168,6 +168,14 @@ def test_rows_in_memory_go_on_with_the_same_call(tmp_path: Path) -> None:
     assert (cut / "metrics.json").is_file()  # a refused resumption takes nothing away
 
 
+def test_resuming_a_trial_that_is_done(tmp_path: Path) -> None:
+    cr.train(X, LABEL, out=tmp_path, trial=True, **{**QUICK, "epochs": 1})
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(cr.DataError, match="was a trial, to choose something by: it is done, and kept its metrics only; to train anew"):
+        cr.resume(tmp_path)
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_resuming_what_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(cr.DataError, match=r"expected a run folder with config\.yaml, found none"):
         cr.train(X, LABEL, out=tmp_path / "none", resume=True, **QUICK)
