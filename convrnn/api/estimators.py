@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
@@ -108,10 +109,10 @@ def _labels(y: Any) -> NDArray[Any]:
         DataError: not one a row; a missing one, by its row; labels of several types, or none (fractions, dates).
     """
     # An array of a list would make texts of all that stands beside one.
-    given = _flat(np.asarray(y, None if hasattr(y, "__array__") else object))
+    given = _flat(np.asarray(y, object if isinstance(y, list | tuple) else None))
     if given.ndim != 1:
         raise DataError("y", tr("expected one target a row, got {got}", got=given.shape), tr("give a list of labels or numbers"))
-    rows = [each.item() if hasattr(each, "item") else each for each in given.tolist()]
+    rows = [each.item() if isinstance(each, np.generic | torch.Tensor) else each for each in given.tolist()]
     for row, each in enumerate(rows):
         if not isinstance(each, str | int | float) or each != each:
             raise DataError(f"y[{row}]", tr("expected a label, got {got!r}", got=each), tr("correct it or remove the row"))

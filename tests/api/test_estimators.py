@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
@@ -55,6 +56,7 @@ LABELS = {
     "whole floats": LABEL.astype(float),
     "str": TEXTS[LABEL],
     "list": TEXTS[LABEL].tolist(),
+    "tensors": list(torch.from_numpy(LABEL)),
     "chinese": np.array(["低", "高"])[LABEL],
     "objects": TEXTS[LABEL].astype(object),
     "column": LABEL[:, None],
