@@ -190,7 +190,7 @@ def _go(study: Path, plan: Plan, workers: int, told: Told, lock: int, say: Say) 
     try:
         engine.run(study, plan, min(workers, max(plan.jobs, 1)), Hire("convrnn.api.worker", log, lock), told)
     except KeyboardInterrupt:
-        raise Interrupted(tr("interrupted; {kept}", kept=tr("go on with --resume {folder}", folder=study))) from None
+        raise Interrupted("", tr("go on with --resume {folder}", folder=study)) from None
     finally:
         told.close()
         if log.is_file() and not log.stat().st_size:

@@ -5,24 +5,32 @@ They follow scikit-learn's conventions by its own base classes: `clone`, `get_pa
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from convrnn.api.runs import train
 from convrnn.core.errors import DataError, UsageError
-from convrnn.core.language import tr
+from convrnn.core.language import both, tr
 from convrnn.data import from_arrays, label
 from convrnn.deploy import Model
 from convrnn.layers.base import Spec
 
+_ARGUMENTS = frozenset(name for name, each in inspect.signature(train).parameters.items() if each.kind is not each.VAR_KEYWORD)
+"""Of a training, beside its options."""
+
 
 class _Estimator(BaseEstimator):
-    """What both share: the parameters, training, and the scores of rows."""
+    """What both share: the parameters, training, and the scores of rows.
+
+    `n_features_in_` is the last size of `X`, or of a row of a list: the channels. Texts have none.
+    """
 
     _task: Literal["classify", "regress"]
     model_: Model
@@ -60,8 +68,10 @@ class _Estimator(BaseEstimator):
         run = train(X, self._targets(y), model=self.model, task=self._task, valid=self.valid, test=0.0, **self._given())
         self.model_ = run.model
         self.history_ = run.history
-        shape = run.model.modality.shape()
-        self.n_features_in_ = int(shape[-1])
+        vars(self).pop("n_features_in_", None)
+        shape = getattr(X, "shape", None) or np.shape(X[0])
+        if len(shape) > 1:
+            self.n_features_in_ = int(shape[-1])
         return self
 
     def _given(self) -> dict[str, Any]:
@@ -69,6 +79,10 @@ class _Estimator(BaseEstimator):
         own = {"epochs": self.epochs, "batch": self.batch, "rate": self.rate, "seed": self.seed or None}
         named = {name: value for name, value in own.items() if value is not None}
         options = dict(self.options or {})
+        if foreign := sorted(options.keys() & _ARGUMENTS):
+            name = foreign[0]
+            remedy = tr("give it as {name}=", name=name) if name in self.get_params() else tr("leave it out")
+            raise UsageError(f"options.{name}", tr("is not among what --set takes"), remedy)
         if twice := sorted(named.keys() & {key.removeprefix("train.") for key in options}):
             raise UsageError(f"options.{twice[0]}", tr("is given twice, by {twice}= too", twice=twice[0]), tr("give it once"))
         return {**named, **options}
@@ -86,6 +100,29 @@ class _Estimator(BaseEstimator):
 def _flat(y: NDArray[Any]) -> NDArray[Any]:
     """`[N]` from `[N]` or a column `[N, 1]`."""
     return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def _labels(y: Any) -> NDArray[Any]:
+    """Labels `[N]` of one type, in the type that they have.
+
+    Raises:
+        DataError: not one a row; a missing one, by its row; labels of several types, or none (fractions, dates).
+    """
+    # An array of a list would make texts of all that stands beside one.
+    given = _flat(np.asarray(y, object if isinstance(y, list | tuple) else None))
+    if given.ndim != 1:
+        raise DataError("y", tr("expected one target a row, got {got}", got=given.shape), tr("give a list of labels or numbers"))
+    rows = [each.item() if isinstance(each, np.generic | torch.Tensor) else each for each in given.tolist()]
+    for row, each in enumerate(rows):
+        if not isinstance(each, str | int | float) or each != each:
+            raise DataError(f"y[{row}]", tr("expected a label, got {got!r}", got=each), tr("correct it or remove the row"))
+    if len({(isinstance(each, str), isinstance(each, bool)) for each in rows}) > 1:
+        found = both(sorted({type(each).__name__ for each in rows}))
+        raise DataError("y", tr("expected labels of one type, got {found}", found=found), tr("correct y"))
+    if any(isinstance(each, float) and not each.is_integer() for each in rows):
+        problem = tr("expected labels: texts, whole numbers or booleans, got {got}", got=tr("numbers with fractions"))
+        raise DataError("y", problem, tr("correct y, or use a Regressor"))
+    return given if given.dtype.kind in "biufU" else np.asarray(rows)
 
 
 class Classifier(ClassifierMixin, _Estimator):
@@ -125,13 +162,7 @@ class Classifier(ClassifierMixin, _Estimator):
         Raises:
             InputError: rows, labels or options that do not fit; fewer than two labels.
         """
-        # A list first: an array of objects gets the type of what it holds.
-        labels = _flat(np.asarray(np.asarray(y).tolist()))
-        if labels.dtype.kind not in "biufU" or (labels.dtype.kind == "f" and (labels % 1 != 0).any()):
-            found = tr("numbers with fractions, or missing ones") if labels.dtype.kind == "f" else f"{labels.dtype} {np.asarray(y).dtype}"
-            raise DataError(
-                "y", tr("expected labels: texts, whole numbers or booleans, got {got}", got=found), tr("correct y, or use a Regressor")
-            )
+        labels = _labels(y)
         self.classes_ = np.unique(labels)
         return super().fit(X, labels)
 

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -86,37 +87,62 @@ def refuse_existing(folder: Path) -> None:
         # A kill while the first file was written leaves a part of it: that is nothing.
         if all(entry.match(".*.part") for entry in folder.iterdir()):
             return
-        more = tr(", or go on with --resume {folder}", folder=folder) if (folder / "config.yaml").is_file() else ""
-        raise UsageError("--out", tr("{folder} exists and is not empty", folder=folder), tr("choose another{more}", more=more))
+        raise _taken(folder)
     if folder.exists():
         raise UsageError("--out", tr("{folder} is a file, expected a folder", folder=folder), tr("choose another"))
 
 
-def new_folder(folder: Path, config: Config) -> list[Path]:
-    """Makes a run folder with its `config.yaml`, or leaves nothing behind.
+def new_folder(folder: Path, config: Config, another: bool = False) -> tuple[Path, list[Path]]:
+    """Makes a run folder with its `config.yaml`, or leaves nothing behind. Of several trainings that want it, one gets it.
+
+    Args:
+        folder: the one that is wanted.
+        config: of the run.
+        another: where it is taken, take the first that is free of `folder-2`, `folder-3`, ...
 
     Returns:
-        The folders that were made, the innermost first.
+        The run folder, and the folders that were made, the innermost first.
 
     Raises:
-        UsageError: a file is where a folder is wanted.
+        UsageError: it is taken, or a file is where a folder is wanted.
         JobError: no space or no permission.
     """
+    place, numbers = folder, count(2)
+    while True:
+        try:
+            return place, _claimed(place, config)
+        except UsageError:
+            if not (another and place.exists()):
+                raise
+            place = folder.with_name(f"{folder.name}-{next(numbers)}")
+
+
+def _claimed(folder: Path, config: Config) -> list[Path]:
+    """The folders that were made; `config.yaml` is what tells whose a folder is, and only one can put it there."""
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write(folder / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True))
     except (NotADirectoryError, FileExistsError):
         raise UsageError("--out", tr("{folder} lies in a file, expected folders only", folder=folder), tr("choose another")) from None
     except OSError as error:
-        discard(folder, made)
+        _remove_empty(made)
         raise JobError(
             str(folder), tr("could not be made: {reason}", reason=error.strerror), tr("free some space or choose another --out")
         ) from error
+    try:
+        refuse_existing(folder)
+        write(folder / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True), new=True)
+    except FileExistsError:
+        raise _taken(folder) from None
     except JobError:
-        discard(folder, made)
+        _remove_empty(made)
         raise
     return made
+
+
+def _taken(folder: Path) -> UsageError:
+    more = tr(", or go on with --resume {folder}", folder=folder) if (folder / "config.yaml").is_file() else ""
+    return UsageError("--out", tr("{folder} exists and is not empty", folder=folder), tr("choose another{more}", more=more))
 
 
 def discard(folder: Path, made: Sequence[Path]) -> None:
@@ -129,6 +155,10 @@ def discard(folder: Path, made: Sequence[Path]) -> None:
             shutil.rmtree(entry, ignore_errors=True)
         else:
             entry.unlink(missing_ok=True)
+    _remove_empty(made)
+
+
+def _remove_empty(made: Sequence[Path]) -> None:
     with suppress(OSError):
         for place in made:
             place.rmdir()
@@ -145,7 +175,6 @@ def finished(folder: Path) -> bool:
 
 
 def default_folder(data: str, model: str | None) -> Path:
-    """`runs/DATA-MODEL`, or `runs/DATA` if no model was named; with a number behind it if that is taken."""
+    """`runs/DATA-MODEL`, or `runs/DATA` if no model was named."""
     stem = Path(data).name.split(".")[0] or "run"
-    first = RUNS / (f"{stem}-{Path(model).stem}" if model else stem)
-    return next(path for path in (first, *(first.with_name(f"{first.name}-{n}") for n in range(2, 10_000))) if not path.exists())
+    return RUNS / (f"{stem}-{Path(model).stem}" if model else stem)

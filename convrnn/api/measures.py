@@ -60,7 +60,7 @@ def costs(run: Path) -> dict[str, Any]:
         "multiply_adds": multiply_adds(net, frames),
         "latency_ms": round(1000 * median(taken["row"]), 4),
         "push_ms": round(1000 * median(taken["step"]), 4) if "step" in taken else None,
-        "disk_bytes": sum((run / name).stat().st_size for name in ("model.json", "model.safetensors")),
+        "disk_bytes": sum(path.stat().st_size for path in (run / "model.json", *run.glob("model*.safetensors"))),
     }
 
 

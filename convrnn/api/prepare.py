@@ -122,8 +122,9 @@ def prepare(source: Source, request: Request, say: Say) -> Prepared:
     settings = request.settings or _settings(entry, sizes, choices)
     check_augmentations(settings.augment, kind)
     body = request.body or (name if isinstance(name, Spec) else get(name).spec(sizes, **choices.model))
-    torch.manual_seed(settings.seed)
-    spec, net = with_head(body, task, modality)
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers go on as if there had been no training
+        torch.default_generator.manual_seed(settings.seed)
+        spec, net = with_head(body, task, modality)
     model = Model(entry.name if entry else "spec", modality, spec, task, net, source.columns, source.train.channels)
     say(tr("model: {name}, {parameters:,} parameters; {live}", name=model.name, parameters=model.parameters, live=_live(net)))
     return Prepared(source, found, encoded, model, body, settings, sizes, choices)

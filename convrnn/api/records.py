@@ -117,7 +117,7 @@ def summary(prepared: Prepared, command: str) -> dict[str, Any]:
             "kind": train.kind,
             "task": model.task.name,
             "parts": {name: part_summary(getattr(prepared.parts, name), part) for name, part in prepared.encoded.items()},
-            "channels": list(train.channels),
+            "channels": list(train.channel_titles),
             "notes": english(prepared.source.notes),
             "messages": [note.record() if isinstance(note, Message) else None for note in prepared.source.notes],
             "missing": _missing(train),

@@ -126,6 +126,9 @@ def rows_for(model: Model, data: Any, y: Any = None, *, labelled: bool, target: 
     if examples.kind != model.kind:
         where = examples.names[0] if len(examples) else "data"
         raise DataError(where, tr("expected {wanted}, got {got}", wanted=model.kind, got=examples.kind), tr("give rows as in training"))
+    if examples.channels and not model.channels:
+        said = tr("training knew no names of channels, so these are taken by their places: {names}", names=", ".join(examples.channels))
+        examples = replace(examples, notes=(*examples.notes, said))
     return as_task(examples, "classify" if isinstance(model.task, Classify) else "regress") if labelled else examples
 
 

@@ -11,7 +11,7 @@ import time as clock
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """How a training is run: where it is written, whether it goes on, who is told, what is left behind, which rows it must have."""
+    """How a training is run: where it is written (or beside it), whether it goes on, who is told, what is left behind, of which rows."""
 
     folder: Path | None
     resume: bool
@@ -67,6 +67,7 @@ class _Job:
     report: bool
     trial: bool = False
     digest: str | None = None
+    another: bool = False
 
 
 def train(
@@ -91,6 +92,7 @@ def train(
     report: bool = True,
     trial: bool = False,
     digest: str | None = None,
+    another: bool = False,
     **options: Any,
 ) -> Run:
     """Trains a model and measures it.
@@ -117,6 +119,7 @@ def train(
         trial: something is chosen by this run: the test part is held out and not measured, and `metrics.json` is the only record beside
             the history.
         digest: of the rows (`convrnn.data.digest`): others are refused, since what they are compared with was trained on these. None: any.
+        another: whether, where `out` is taken, the first free one of `out-2`, `out-3`, ... is written; not with `resume`.
         options: settings of the training (`epochs=5`, `rate=1e-3`, `seed=1`, ...), of the model, the modality, the task, or the split: what
             `--set` takes.
 
@@ -127,14 +130,16 @@ def train(
     """
     reading = Reading(task, tuple(input), target, group, id, time, encoding, _path_text(valid), _path_text(test))
     folder = None if out is None else Path(out)
-    if folder is not None and not resume:
-        refuse_existing(folder)
-    elif folder is not None:
+    if another and (folder is None or resume):
+        raise UsageError("another", tr("is for a new run folder"), tr("give out, and leave resume out"))
+    if folder is not None and resume:
         read_config(folder)  # whether it is a run folder at all
+    elif folder is not None and not another:
+        refuse_existing(folder)  # before the data are read, which may take a while
     chosen = _known(model)
     refuse_test_of_folds(test, options)
     request = Request(chosen, task, *reading.shares, plain(options))
-    job = _Job(folder, resume, command, say or _silent, watch, report, trial, digest)
+    job = _Job(folder, resume, command, say or _silent, watch, report, trial, digest, another)
     return _run(data, y, reading, request, job)
 
 
@@ -144,7 +149,8 @@ def resume(folder: str | Path, *, say: Say | None = None, watch: Watcher | None 
     A training that is done already stays as it is: its results are read.
 
     Raises:
-        DataError: not a run folder, other data than it began with, or a run trained from memory (call `train(..., resume=True)`).
+        DataError: not a run folder, other data than it began with, a run trained from memory (call `train(..., resume=True)`), or a
+            trial that is done.
         JobError: a checkpoint is lost or damaged, or as for `train`.
     """
     place = Path(folder)
@@ -251,19 +257,20 @@ def _run(data: Any, y: Any, how: Reading, request: Request, job: _Job) -> Run:
     prepared = prepare(source_of(data, y, how, job.digest), request, job.say)
     made: list[Path] = []
     if job.folder is not None and not job.resume:
-        made = new_folder(job.folder, _config(data, how, request, prepared, job.command))
+        folder, made = new_folder(job.folder, _config(data, how, request, prepared, job.command), job.another)
+        job = replace(job, folder=folder)
     if why := native.why_not():
         job.say(
             tr("note: compiled kernels are not used ({why}); install a C++ compiler and reinstall convrnn for faster training", why=why)
         )
-    with _kept(job, made):
+    with _kept(job, made, _named(data)):
         return _finish(prepared, _fit(prepared, job), job)
 
 
 def _config(data: Any, how: Reading, request: Request, prepared: Prepared, command: str) -> Config:
     modality = prepared.model.modality
     return Config(
-        data=str(data) if isinstance(data, str | Path) else MEMORY,
+        data=_named(data),
         command=command,
         reading=plain(asdict(how)),
         model=plain(request.model),
@@ -276,24 +283,32 @@ def _config(data: Any, how: Reading, request: Request, prepared: Prepared, comma
 
 
 @contextmanager
-def _kept(job: _Job, made: list[Path]) -> Iterator[None]:
+def _kept(job: _Job, made: list[Path], data: str) -> Iterator[None]:
     """Where a training is cut off: a new folder without a checkpoint goes, of any other it is said how to go on."""
     folder = job.folder
     try:
         yield
-    except Interrupted:
-        raise
-    except KeyboardInterrupt:
-        kept = tr("go on with --resume {folder}", folder=folder) if folder is not None else tr("nothing is kept without a folder")
-        raise Interrupted(tr("interrupted; {kept}", kept=kept)) from None
+    except KeyboardInterrupt as error:
+        where = error.where if isinstance(error, Interrupted) else ""
+        raise Interrupted(where, tr("nothing is kept without a folder") if folder is None else _way_on(folder, data)) from None
     except ConvrnnError as error:
         if folder is not None and not job.resume and not begun(folder):
             discard(folder, made)
         elif folder is not None and isinstance(error, JobError) and isinstance(error.__cause__, OSError):
-            raise JobError(
-                error.where, error.problem, tr("free some space and go on with --resume {folder}", folder=folder)
-            ) from error.__cause__
+            raise JobError(error.where, error.problem, tr("free some space and {how}", how=_way_on(folder, data))) from error.__cause__
         raise
+
+
+def _way_on(folder: Path, data: str) -> str:
+    """How a training that was cut off is gone on with: one of rows in memory by whoever has them."""
+    if data == MEMORY:
+        return tr("go on with convrnn.train(rows, ..., out={folder!r}, resume=True)", folder=str(folder))
+    return tr("go on with --resume {folder}", folder=folder)
+
+
+def _named(data: Any) -> str:
+    """What stands for the data in `config.yaml`."""
+    return str(data) if isinstance(data, str | Path) else MEMORY
 
 
 def _fit(prepared: Prepared, job: _Job) -> Fitted:
@@ -344,7 +359,14 @@ def _finish(prepared: Prepared, fitted: Fitted, job: _Job) -> Run:
 
 
 def _read_back(folder: Path, say: Say) -> Run:
-    """A run that is done; its report is drawn where the training was cut off before that."""
+    """A run that is done; its report is drawn where the training was cut off before that.
+
+    Raises:
+        DataError: a trial, which kept no model.
+    """
+    if not (folder / "model.json").is_file():
+        problem = tr("was a trial, to choose something by: it is done, and kept its metrics only")
+        raise DataError(str(folder), problem, tr("to train anew, choose another --out"))
     say(tr("{folder} is done already; to train anew, choose another --out", folder=folder))
     if not (folder / "report.html").is_file():
         _draw(folder, say)

@@ -99,7 +99,7 @@ def _of_data(what: str) -> dict[str, Any]:
             "kind": source.train.kind,
             "task": task,
             "because": reason,
-            "channels": list(source.train.channels),
+            "channels": list(source.train.channel_titles),
             "parts": {name: _part(part, task) for name, part in parts.items()},
             "notes": list(source.notes),
         }

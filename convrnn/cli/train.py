@@ -54,6 +54,7 @@ def run(
             model=model,
             **options.reading(task, input, target, group, id, time, encoding, valid, test),
             out=out or folder.default_folder(data, model),
+            another=out is None,
             command=options.command_line(context),
             say=say,
             watch=_watch(json or quiet),

@@ -13,12 +13,17 @@ from convrnn.core.language import tr
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, new: bool = False) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it is flushed to disk and renamed onto `path`.
 
     On any failure the temporary file is removed and `path` is as it was.
 
+    Args:
+        path: of the file.
+        new: there must be none yet; of several processes that try, one succeeds.
+
     Raises:
+        FileExistsError: there is one, where it must be new.
         JobError: the file could not be written (no space, no permission, a lost folder).
     """
     target = Path(path)
@@ -30,7 +35,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        (_put_new if new else os.replace)(temporary, target)
+    except FileExistsError:
+        raise
     except OSError as error:
         reason = error.strerror or str(error)
         raise JobError(
@@ -41,11 +48,23 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write(path: str | Path, content: str | bytes) -> None:
+def _put_new(temporary: Path, target: Path) -> None:
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: whoever comes within this moment is not seen
+        if target.exists():
+            raise FileExistsError(target) from None
+        os.replace(temporary, target)
+
+
+def write(path: str | Path, content: str | bytes, new: bool = False) -> None:
     """Writes a whole file, or leaves the old one; text is UTF-8.
 
     Raises:
+        FileExistsError: there is one, and it should be `new`; see `replacing`.
         JobError: the file could not be written.
     """
-    with replacing(path) as temporary:
+    with replacing(path, new) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)

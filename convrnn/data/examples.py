@@ -32,7 +32,7 @@ class Examples:
             audio: `modality.Sound`.
         targets: one a row as the file has them; None: there are none (prediction).
         names: `file:row` (the 1-based line or row that an editor shows) or the file's name.
-        channels: names of the C channels of a series.
+        channels: names of the C channels of a series; empty: nothing names them, and they are told by their places.
         target_name: the column that the targets came from.
         groups: rows of one group must not be divided between parts; None: there are no groups.
         task: what the format or the user says the targets are for; None: the targets have to tell (`targets.task_of`).
@@ -57,6 +57,14 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @property
+    def channel_titles(self) -> tuple[str, ...]:
+        """What to call the channels of a series: their names, or made ones where nothing names them."""
+        if self.channels or self.kind != "series" or not self.inputs:
+            return self.channels
+        width = self.inputs[0].shape[-1]
+        return ("value",) if width == 1 else tuple(f"channel {place}" for place in range(1, width + 1))
 
     def subset(self, rows: Sequence[int] | NDArray[np.int64]) -> Examples:
         """These rows, in this order; notes are about the whole and stay."""

@@ -62,7 +62,7 @@ def _wide(table: Table, names: Sequence[str]) -> tuple[list[Any], tuple[str, ...
     trailing = np.argmin(np.c_[blank[:, ::-1], np.zeros(len(values), bool)], axis=1)
     inputs = [row[: len(names) - cut, None] for row, cut in zip(values, trailing.tolist(), strict=True)]
     _check_present(table, inputs, range(len(table)))
-    return inputs, ("value",), series_notes(table.name, inputs)
+    return inputs, (), series_notes(table.name, inputs)
 
 
 def _cells(table: Table, names: Sequence[str]) -> tuple[list[Any], tuple[str, ...], tuple[str, ...]]:

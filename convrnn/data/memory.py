@@ -52,13 +52,11 @@ def from_arrays(
         examples = read_frame(X, y, columns, name=name)[0]
         return examples if groups is None else replace(examples, groups=_groups(groups, len(examples), name))
     inputs, found = _inputs(X, lengths, kind, name)
-    width = inputs[0].shape[-1] if found == "series" else 0
     return Examples(
         kind=found,
         inputs=inputs,
         targets=None if y is None else _targets(y, len(inputs), name),
         names=[f"{name}[{row}]" for row in range(len(inputs))],
-        channels=("value",) if width == 1 else tuple(f"channel {place}" for place in range(1, width + 1)),
         groups=None if groups is None else _groups(groups, len(inputs), name),
         notes=series_notes(name, inputs) if found == "series" else (),
     )

@@ -78,13 +78,11 @@ def _examples(name: str, header: dict[str, str], rows: list[tuple[int, str]], la
                 ),
                 tr("correct the line"),
             )
-    channels = inputs[0].shape[1]
     return Examples(
         kind="series",
         inputs=list(inputs),
         targets=targets if task is not None else None,
         names=[f"{name}:{number}" for number, _ in rows],
-        channels=("value",) if channels == 1 else tuple(f"dimension {place}" for place in range(1, channels + 1)),
         target_name="target" if task == "regress" else "class",
         task=task,
         notes=(

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors, save as save_tensors
 
 import convrnn
-from convrnn.core.errors import DataError, SpecError
+from convrnn.core.errors import DataError, JobError, SpecError
 from convrnn.core.files import write
 from convrnn.core.language import tr
 from convrnn.core.seq import Seq
@@ -35,8 +35,18 @@ from convrnn.tasks import Task, answers
 FORMAT = 1
 """Of `model.json`. A file of another format is refused, never guessed at."""
 
+WEIGHTS = "model.safetensors"
+"""What the weights are called where no older model stands."""
+
 BATCH = 256
 """Rows that are predicted together; the answer does not depend on it."""
+
+
+class _Weights(NamedTuple):
+    """Which `model.json` belongs to: the name of the file beside it, and the SHA-256 of its content."""
+
+    file: str
+    digest: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +60,7 @@ class Model:
         task: frames to answers.
         net: the layers with their weights, in evaluation mode.
         columns: how the training table was read, so that the next one is read alike.
-        channels: names of the channels of a series.
+        channels: names of the channels of a series; empty: training knew none.
     """
 
     name: str
@@ -146,13 +156,19 @@ class Model:
         return sum(parameter.numel() for parameter in self.net.parameters())
 
     def save(self, folder: str | Path) -> None:
-        """Writes `model.safetensors`, then `model.json`, which names the digest of the weights it belongs to.
+        """Writes the weights, then `model.json`, which names them and their digest.
+
+        A kill at any moment leaves the model that was there before, or this one: beside those of an older model the weights are called
+        `model-DIGEST.safetensors`, and the older ones go once `model.json` names the new.
 
         Raises:
             JobError: no space or permission; what was there before is untouched.
         """
         place = Path(folder)
+        older = _older_weights(place)
         weights = save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in self.net.state_dict().items()})
+        digest = hashlib.sha256(weights).hexdigest()
+        file = WEIGHTS if older.file != WEIGHTS or older.digest == digest else f"model-{digest[:16]}.safetensors"
         stored = {
             "format": FORMAT,
             "convrnn": convrnn.__version__,
@@ -162,10 +178,17 @@ class Model:
             "task": self.task.to_dict(),
             "columns": self.columns.to_json(),
             "channels": list(self.channels),
-            "weights": {"file": "model.safetensors", "sha256": hashlib.sha256(weights).hexdigest()},
+            "weights": {"file": file, "sha256": digest},
         }
-        write(place / "model.safetensors", weights)
-        write(place / "model.json", json.dumps(stored, ensure_ascii=False, indent=2) + "\n")
+        write(place / file, weights)
+        try:
+            write(place / "model.json", json.dumps(stored, ensure_ascii=False, indent=2) + "\n")
+        except JobError:
+            if file != older.file:
+                (place / file).unlink(missing_ok=True)
+            raise
+        if older.file not in ("", file):
+            (place / older.file).unlink(missing_ok=True)
 
 
 def load(folder: str | Path, device: str | torch.device = "cpu") -> Model:
@@ -182,7 +205,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Model:
         spec = Spec.from_dict(stored["spec"])
         task = Task.from_dict(stored["task"])
         columns = Columns.from_json(stored["columns"])
-        name, channels, digest = str(stored["name"]), tuple(stored["channels"]), str(stored["weights"]["sha256"])
+        name, channels, weights = str(stored["name"]), tuple(stored["channels"]), _weights_of(stored)
     except SpecError as error:
         raise DataError(
             where,
@@ -196,7 +219,10 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Model:
     except (KeyError, TypeError) as error:
         raise DataError(where, tr("expected a model, but {error} is missing or of another type", error=error), tr("train again")) from None
     net = spec.build(modality.shape())
-    _load_weights(net, place / "model.safetensors", digest)
+    if net.out_shape[-1] != task.width:
+        problem = tr("its layers give {got} scores a row, its task has {wanted}", got=net.out_shape[-1], wanted=task.width)
+        raise DataError(where, problem, tr("restore it from a copy, or train again"))
+    _load_weights(net, place / weights.file, weights.digest)
     return Model(name, modality, spec, task, net.to(device).eval(), columns, channels)
 
 
@@ -224,6 +250,22 @@ def _read_json(place: Path) -> Mapping[str, Any]:
             tr("read it with that version, or train again with this one ({version})", version=convrnn.__version__),
         )
     return stored
+
+
+def _weights_of(stored: Mapping[str, Any]) -> _Weights:
+    """Raises `KeyError` or `TypeError` where `model.json` names none beside itself."""
+    file, digest = str(stored["weights"]["file"]), str(stored["weights"]["sha256"])
+    if Path(file).name != file:
+        raise KeyError("weights.file")
+    return _Weights(file, digest)
+
+
+def _older_weights(place: Path) -> _Weights:
+    """Those that must stay until other ones are in use; empty: there is no model, or none that could be read."""
+    try:
+        return _weights_of(_read_json(place))
+    except (DataError, KeyError, TypeError):
+        return _Weights("", "")
 
 
 def _load_weights(net: Layer, path: Path, digest: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from functools import cached_property
 from math import ceil, prod
+from threading import Lock
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -24,6 +25,9 @@ from convrnn.layers.base import Last, Layer
 
 _sessions: WeakKeyDictionary[nn.Module, session.Session] = WeakKeyDictionary()
 """Of the layers that are streamed: a server's streams share what is kept of the weights."""
+_switched: dict[nn.Module, int] = {}
+"""Modules in training that somebody infers with just now, in evaluation mode until then, and how many do."""
+_switching = Lock()
 
 
 class Snapshot(NamedTuple):
@@ -304,7 +308,8 @@ def _chunk(layer: Layer, batch: int, frames: int) -> Tensor:
 class Inferring:
     """Inference mode, and evaluation mode for those of the modules that are in training when it begins; entered once at a time.
 
-    A stream keeps one: to walk the modules at each push would take longer than one frame of a small net.
+    A stream keeps one: to walk the modules at each push would take longer than one frame of a small net. Many threads may be inside with
+    modules in common: the mode is the module's and not the thread's, so the last that leaves a module puts it back into training.
     """
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
@@ -313,12 +318,20 @@ class Inferring:
         self.mode = torch.inference_mode()
 
     def __enter__(self) -> None:
-        self.training = [module for module in self.modules if module.training]
-        for module in self.training:
-            module.training = False
+        with _switching:
+            self.training = [module for module in self.modules if module.training or (_switched and module in _switched)]
+            for module in self.training:
+                module.training = False
+                _switched[module] = _switched.get(module, 0) + 1
         self.mode.__enter__()
 
     def __exit__(self, *raised: object) -> None:
         self.mode.__exit__(*raised)
-        for module in self.training:
-            module.training = True
+        if not self.training:
+            return
+        with _switching:
+            for module in self.training:
+                _switched[module] -= 1
+                if not _switched[module]:
+                    del _switched[module]
+                    module.training = True

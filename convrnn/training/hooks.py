@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NamedTuple, Protocol
 
+from convrnn.core.language import tr
+
 
 class Plan(NamedTuple):
     """What a training sets out to do.
@@ -73,7 +75,15 @@ class Silent:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C: the training stopped between two steps, after its checkpoint, if it has a folder. The message says how to go on."""
+    """Ctrl-C: the training stopped between two steps, after its checkpoint, if it has a folder. The message says how to go on.
+
+    Attributes:
+        where: it stopped, in words; empty: not in a step.
+    """
+
+    def __init__(self, where: str, how: str) -> None:
+        super().__init__(tr("interrupted {where}; {how}", where=where, how=how) if where else tr("interrupted; {how}", how=how))
+        self.where = where
 
 
 @contextmanager

@@ -266,9 +266,9 @@ class _Training:
             else tr("after epoch {epoch}", epoch=self.at.epoch)
         )
         if self.store is None:
-            raise Interrupted(tr("interrupted {where}; nothing is kept without a folder", where=where))
+            raise Interrupted(where, tr("nothing is kept without a folder"))
         self._save(False)
-        raise Interrupted(tr("interrupted {where}; go on with --resume {folder}", where=where, folder=self.store.folder))
+        raise Interrupted(where, tr("go on with --resume {folder}", folder=self.store.folder))
 
     def _rate(self, step: int) -> float:
         return rate(self.settings, self.at.epoch * self.steps + step, self.steps) * self.at.plateau.factor

@@ -14,7 +14,7 @@ from convrnn.core.language import either, tr
 from convrnn.core.spec import Record, register
 from convrnn.modality.base import Augmentation
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]  # more is a slip of the finger, which no training would live to show
 Share = Annotated[float, Field(ge=0, lt=1)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

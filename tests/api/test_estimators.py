@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
@@ -48,11 +49,14 @@ def test_parameters_and_clone() -> None:
 TEXTS = np.array(["low", "high"])
 LABELS = {
     "int": LABEL,
+    "int32": LABEL.astype(np.int32),
+    "frame": pd.DataFrame({"y": LABEL.astype(np.int8)}),
     "negative": LABEL - 1,
     "bool": LABEL.astype(bool),
     "whole floats": LABEL.astype(float),
     "str": TEXTS[LABEL],
     "list": TEXTS[LABEL].tolist(),
+    "tensors": list(torch.from_numpy(LABEL)),
     "chinese": np.array(["低", "高"])[LABEL],
     "objects": TEXTS[LABEL].astype(object),
     "column": LABEL[:, None],
@@ -66,7 +70,7 @@ def test_labels_keep_their_type(y: Any) -> None:
     want = np.asarray(y).ravel()
     assert model.classes_.tolist() == sorted(set(want.tolist()))
     found = model.predict(X)
-    assert found.dtype == model.classes_.dtype
+    assert found.dtype == model.classes_.dtype and (want.dtype == object or found.dtype == want.dtype)
     assert found.tolist() == want.tolist()
     assert model.score(X, want) == 1.0
     chances = model.predict_proba(X)
@@ -86,15 +90,20 @@ def test_labels_in_order_of_their_numbers() -> None:
 
 
 BAD = {
-    "fractions": LABEL + 0.5,
-    "missing": np.where(LABEL, np.nan, 1.0),
-    "none": [None] * ROWS,
+    "fractions": (LABEL + 0.5, "y: expected labels: texts, whole numbers or booleans, got numbers with fractions; correct y, or use a Reg"),
+    "missing": (np.where(LABEL, np.nan, 1.0), r"y\[1\]: expected a label, got nan; correct it or remove the row"),
+    "none": ([None] * ROWS, r"y\[0\]: expected a label, got None; "),
+    "missing text": (np.array(["a", "b", float("nan")] + ["a"] * (ROWS - 3), object), r"y\[2\]: expected a label, got nan; "),
+    "pandas": (pd.Series(["a", pd.NA] * (ROWS // 2), dtype="string"), r"y\[1\]: expected a label, got <NA>; "),
+    "numbers beside texts": (["a", 1] * (ROWS // 2), "y: expected labels of one type, got int and str; correct y"),
+    "truths beside numbers": (np.array([True, 2], object)[LABEL], "y: expected labels of one type, got bool and int; correct y"),
+    "two columns": (np.zeros((ROWS, 2), int), r"y: expected one target a row, got \(32, 2\)"),
 }
 
 
-@pytest.mark.parametrize("y", BAD.values(), ids=BAD)
-def test_targets_that_are_no_labels(y: Any) -> None:
-    with pytest.raises(DataError, match=r"y: expected labels: texts, whole numbers or booleans, got .*; correct y, or use a Regressor"):
+@pytest.mark.parametrize(("y", "message"), BAD.values(), ids=BAD)
+def test_targets_that_are_no_labels(y: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         quick().fit(X, y)
 
 
@@ -195,13 +204,29 @@ def test_an_option_given_twice(name: str, value: float) -> None:
         quick(options={name: value}).fit(X, LABEL)
 
 
+@pytest.mark.parametrize(("name", "remedy"), [("valid", "give it as valid="), ("task", "leave it out"), ("out", "leave it out")])
+def test_an_argument_of_a_training_among_the_options(name: str, remedy: str) -> None:
+    with pytest.raises(UsageError, match=rf"options\.{name}: is not among what --set takes; {remedy}"):
+        quick(options={name: 0.2}).fit(X, LABEL)
+
+
+def test_features_are_those_of_what_is_given() -> None:
+    """Not of what the model makes of it: masks of missing values, the words of texts."""
+    pairs = np.repeat(X, 2, axis=2)
+    pairs[0, 0] = np.nan
+    model = quick(epochs=1).fit(pairs, LABEL)
+    assert model.n_features_in_ == model.fit(list(pairs), LABEL).n_features_in_ == 2
+    texts = ["a film", "some film"] * (ROWS // 2)
+    assert not hasattr(model.fit(texts, LABEL), "n_features_in_") and not hasattr(model.fit(np.array(texts), LABEL), "n_features_in_")
+
+
 def test_an_unknown_option() -> None:
     with pytest.raises(UsageError, match="unknown key 'widht'; did you mean 'width'"):
         quick(options={"widht": 4}).fit(X, LABEL)
 
 
 def test_other_channels_than_in_training(fitted: Classifier) -> None:
-    with pytest.raises(InputError, match=r"X\[0\]: expected .*'value'"):
+    with pytest.raises(InputError, match=r"X\[0\]: expected 1 channel\(s\), got 3"):
         fitted.predict(np.zeros((2, 6, 3), np.float32))
 
 

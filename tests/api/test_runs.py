@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 import convrnn as cr
@@ -23,6 +24,14 @@ from convrnn.training.hooks import Interrupted, Silent
 LABEL = np.arange(40) % 2
 X = np.random.default_rng(0).normal(LABEL[:, None, None] * 2.0, 0.5, (40, 6, 2)).astype(np.float32)
 QUICK: dict[str, Any] = {"model": "gru", "width": 4, "epochs": 3, "batch": 8, "rate": 0.02}
+
+
+def test_random_numbers_of_the_caller_go_on() -> None:
+    torch.manual_seed(7)
+    wanted = torch.rand(3)
+    torch.manual_seed(7)
+    cr.train(X, LABEL, **{**QUICK, "epochs": 1})
+    assert torch.equal(torch.rand(3), wanted)
 
 
 def test_nothing_is_written_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +74,32 @@ def test_the_model_that_is_loaded_is_the_one_that_was_trained(tmp_path: Path) ->
     run = cr.train(X, LABEL, out=tmp_path / "run", report=False, **QUICK)
     assert cr.load(tmp_path / "run").predict(X) == run.model.predict(X) == cr.predict(tmp_path / "run", X)
     assert cr.evaluate(tmp_path / "run", X, LABEL)["accuracy"] > 0.8
+
+
+def test_names_bind_where_both_sides_have_them_and_places_elsewhere(tmp_path: Path) -> None:
+    """Arrays and `.ts` files name no channels: they fit a model of a table with as many columns, and the reverse."""
+    rows = [row.round(3) for row in X[:, :3]]
+    table = pd.DataFrame(np.concatenate(rows), columns=["v", "w"])
+    table = table.assign(id=np.repeat(np.arange(40), 3), label=np.repeat(np.array(["a", "b"])[LABEL], 3))
+    csv, ts = tmp_path / "s.csv", tmp_path / "s.ts"
+    table.to_csv(csv, index=False)
+    lines = [":".join(",".join(f"{value:.3f}" for value in channel) for channel in row.T) for row in rows]
+    ts.write_text("@data\n" + "\n".join(lines) + "\n")
+    options: dict[str, Any] = {**QUICK, "epochs": 1, "report": False}
+    named = cr.train(csv, id="id", target="label", out=tmp_path / "named", **options)
+    wanted = cr.predict(tmp_path / "named", csv)
+    assert wanted == named.model.predict(rows) == cr.predict(tmp_path / "named", rows) == cr.predict(tmp_path / "named", ts)
+    assert cr.evaluate(tmp_path / "named", rows, np.array(["a", "b"])[LABEL]) == cr.evaluate(tmp_path / "named", csv)
+    with pytest.raises(cr.DataError, match=r"X\[0\]: expected 2 channel\(s\), got 1; give every series the same channels"):
+        named.model.predict([row[:, :1] for row in rows])
+
+    cr.train(rows, LABEL, out=tmp_path / "places", **options)
+    said: list[str] = []
+    assert cr.predict(tmp_path / "places", csv, say=said.append) == cr.predict(tmp_path / "places", rows)
+    assert "data: training knew no names of channels, so these are taken by their places: v, w" in said
+    table.drop(columns="w").to_csv(csv, index=False)
+    with pytest.raises(cr.DataError, match=r"s\.csv:2: expected 2 channel\(s\), got 1; give every series the same channels"):
+        cr.predict(tmp_path / "places", csv)
 
 
 def test_a_data_frame_by_columns(tmp_path: Path) -> None:
@@ -119,7 +154,7 @@ class StopAfter(Silent):
 def test_rows_in_memory_go_on_with_the_same_call(tmp_path: Path) -> None:
     whole = cr.train(X, LABEL, report=False, **QUICK)
     cut = tmp_path / "cut"
-    with pytest.raises(Interrupted, match=f"go on with --resume {cut}"):
+    with pytest.raises(Interrupted, match=rf"^interrupted .*; go on with convrnn\.train\(rows, \.\.\., out='{cut}', resume=True\)$"):
         cr.train(X, LABEL, out=cut, report=False, watch=StopAfter(1), **QUICK)
     with pytest.raises(cr.DataError, match=r"was trained from rows in memory; call convrnn\.train\(rows, \.\.\., out=folder, "):
         cr.resume(cut)
@@ -131,6 +166,14 @@ def test_rows_in_memory_go_on_with_the_same_call(tmp_path: Path) -> None:
     with pytest.raises(cr.DataError, match=r"training\.rate: the training began with 0\.02, got 0\.5; resume with what it began with"):
         cr.train(X, LABEL, out=cut, report=False, resume=True, **{**QUICK, "rate": 0.5})
     assert (cut / "metrics.json").is_file()  # a refused resumption takes nothing away
+
+
+def test_resuming_a_trial_that_is_done(tmp_path: Path) -> None:
+    cr.train(X, LABEL, out=tmp_path, trial=True, **{**QUICK, "epochs": 1})
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(cr.DataError, match="was a trial, to choose something by: it is done, and kept its metrics only; to train anew"):
+        cr.resume(tmp_path)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_resuming_what_is_no_run(tmp_path: Path) -> None:
@@ -170,6 +213,31 @@ def test_a_folder_that_was_there_and_empty_stays(tmp_path: Path) -> None:
     with pytest.raises(cr.InputError):
         cr.train(X, LABEL, out=tmp_path / "run", device="cuda:99", **QUICK)
     assert (tmp_path / "run").is_dir() and list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize("another", [False, True])
+def test_of_two_trainings_that_want_one_folder_one_gets_it(another: bool, tmp_path: Path) -> None:
+    """Both found it free when they began; the other one's files stay, whatever becomes of this one."""
+    out, said = tmp_path / "run", list[str]()
+
+    def other_begins(line: str) -> None:
+        said.append(line)
+        if len(said) == 1:  # this one reads its data still
+            cr.train(X, LABEL, out=out, report=False, **{**QUICK, "epochs": 1})
+
+    if another:
+        run = cr.train(X, LABEL, out=out, report=False, say=other_begins, another=True, **QUICK)
+        assert run.folder == tmp_path / "run-2" and (tmp_path / "run-2" / "metrics.json").is_file()
+    else:
+        with pytest.raises(cr.UsageError, match=r"--out: .* exists and is not empty; choose another, or go on with --resume"):
+            cr.train(X, LABEL, out=out, report=False, say=other_begins, **QUICK)
+    assert yaml.safe_load((out / "config.yaml").read_text())["settings"]["epochs"] == 1 and (out / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize("given", [{}, {"out": "run", "resume": True}])
+def test_another_folder_is_for_a_new_run(given: dict[str, Any]) -> None:
+    with pytest.raises(cr.UsageError, match="another: is for a new run folder; give out, and leave resume out"):
+        cr.train(X, LABEL, another=True, **given)
 
 
 def test_options_of_numpy_and_records_are_kept_as_plain_values(tmp_path: Path) -> None:

@@ -27,6 +27,20 @@ def test_the_old_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> No
     assert (tmp_path / "f").read_text() == "new"
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_new_file_takes_nobodys_place(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not links:  # as on a memory card
+
+        def refused(*paths: Path) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(os, "link", refused)
+    write(tmp_path / "f", "first", new=True)
+    with pytest.raises(FileExistsError):
+        write(tmp_path / "f", "second", new=True)
+    assert (tmp_path / "f").read_text() == "first" and [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
 @pytest.mark.parametrize("failure", [ValueError("half-way"), KeyboardInterrupt()])
 def test_a_failure_in_mid_write_leaves_the_old_file(tmp_path: Path, failure: BaseException) -> None:
     target = tmp_path / "f"

@@ -35,7 +35,7 @@ def test_numbers(X: Any, kind: str, shapes: list[tuple[int, ...]]) -> None:
     examples = from_arrays(X)
     assert examples.kind == kind and [array.shape for array in examples.inputs] == shapes and examples.targets is None
     if kind == "series":
-        assert all(array.dtype == np.float32 for array in examples.inputs) and len(examples.channels) == shapes[0][1]
+        assert all(array.dtype == np.float32 for array in examples.inputs) and len(examples.channel_titles) == shapes[0][1]
 
 
 def test_texts_and_targets() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,31 @@ def test_a_round_trip(model: cr.Model, tmp_path: Path) -> None:
     assert "高" in (tmp_path / "model.json").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["no space", "a kill"])
+def test_an_older_model_stays_until_the_new_one_is_whole(
+    model: cr.Model, tmp_path: Path, failure: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.save(tmp_path)
+    before, other = model.predict(ROWS), replace(model, net=model.spec.build(model.modality.shape()).eval())
+    move = os.replace
+
+    def fails(temporary: Path, target: Path) -> None:
+        if target.name == "model.json":
+            raise failure
+        move(temporary, target)
+
+    with monkeypatch.context() as patched, pytest.raises((cr.JobError, KeyboardInterrupt)):
+        patched.setattr(os, "replace", fails)
+        other.save(tmp_path)
+    assert cr.load(tmp_path).predict(ROWS) == before
+    if isinstance(failure, OSError):
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
+    for again in (other, other, model):
+        again.save(tmp_path)
+        assert cr.load(tmp_path).predict(ROWS) == again.predict(ROWS)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_row_alone_and_in_any_order(model: cr.Model) -> None:
     together = model.predict(ROWS)
     for place in (4, 0, 2):
@@ -68,6 +95,22 @@ def test_weights_of_other_layers(model: cr.Model, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(content)
     (tmp_path / "model.json").write_text(json.dumps(stored), encoding="utf-8")
     with pytest.raises(cr.DataError, match=rf"does not fit the layers of model\.json: {name}; restore both files from one run"):
+        cr.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("task", "labels"), ["a", "b", "c"], r"model\.json: its layers give 2 scores a row, its task has 3; restore it from a copy"),
+        (("weights", "file"), "../model.safetensors", r"model\.json: expected a model, but 'weights\.file' is missing or of another type"),
+    ],
+)
+def test_parts_that_do_not_fit_each_other(model: cr.Model, tmp_path: Path, place: tuple[str, str], value: object, message: str) -> None:
+    model.save(tmp_path)
+    stored = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
+    stored[place[0]][place[1]] = value
+    (tmp_path / "model.json").write_text(json.dumps(stored), encoding="utf-8")
+    with pytest.raises(cr.DataError, match=message):
         cr.load(tmp_path)
 
 

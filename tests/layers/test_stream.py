@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
+from threading import Event, current_thread, main_thread
 from typing import Any
 
 import pytest
@@ -290,6 +291,31 @@ def test_streams_of_one_net_run_on_threads_of_their_own() -> None:
         together = torch.cat(list(threads.map(answers, rows)))
     with torch.no_grad():
         assert torch.equal(together, net(Seq(rows)).seq.values)
+
+
+@pytest.mark.parametrize("part", [False, True], ids=["of the same net", "of a part of it"])
+def test_a_push_that_ends_takes_no_other_back_into_training(part: bool) -> None:
+    """Modes belong to modules: what one thread switches off, another may be in the midst of."""
+    net = cr.Serial(cr.Dropout(0.5), cr.Linear(2)).build(3)
+    dropout = dict(net.walk())["0"]
+    short, long, values = (dropout if part else net).stream(), net.stream(), torch.randn(1, 6, 3)
+    entered, left, answers = Event(), Event(), list[Future[Seq]]()
+
+    def meet(*given: object) -> None:
+        if current_thread() is main_thread():
+            answers.append(other.submit(long.push, values))
+            entered.wait(10)
+        else:
+            entered.set()
+            left.wait(10)
+
+    dropout.register_forward_pre_hook(meet)
+    with ThreadPoolExecutor(1) as other:
+        short.push(values)
+        left.set()
+    assert all(module.training for module in net.modules())
+    with torch.no_grad():
+        assert torch.equal(answers[0].result().values, net.get_submodule("layers.1")(Seq(values)).seq.values)
 
 
 def test_a_failed_push_leaves_training_mode_and_state_as_they_were() -> None:

@@ -27,6 +27,7 @@ def test_both_forms_come_back(settings: Settings) -> None:
         ({"rate": 0.0}, "training.rate: expected a value greater than 0, got 0.0"),
         ({"rate": float("nan")}, "training.rate: expected a finite number, got nan"),
         ({"epochs": 0}, "training.epochs: expected a value greater than or equal to 1, got 0"),
+        ({"epochs": 10**23}, "training.epochs: expected a value less than or equal to 1000000000, got 100000000000000000000000"),
         ({"epochs": 2.5}, "training.epochs: expected integer, got 2.5"),
         ({"momentum": 1.0}, "training.momentum: expected a value less than 1, got 1.0"),
         (
