@@ -60,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0: done; 1: the job failed (no space, lost file); 2: bad usage or bad input; 130: interrupted.
     """
+    console.allow_any_text()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         language = asked(given)

@@ -42,7 +42,7 @@ def run(
     elif json:
         console.as_json({"predictions": rows})
     else:
-        sys.stdout.write(_lines(rows))
+        console.as_json_lines(rows)
 
 
 def _lines(rows: list[dict[str, Any]]) -> str:

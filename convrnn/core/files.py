@@ -42,10 +42,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def write(path: str | Path, content: str | bytes) -> None:
-    """Writes a whole file, or leaves the old one; text is UTF-8.
+    """Writes a whole file, or leaves the old one; text is UTF-8, and what UTF-8 cannot say (names of files in another encoding) `\\udcff`.
 
     Raises:
         JobError: the file could not be written.
     """
     with replacing(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
