@@ -1,6 +1,6 @@
 """A command that takes nothing silently, and speaks the language asked for. Knows no verb.
 
-Neither an option given twice nor the message of an interruption is lost, and its help is in Chinese where that is asked.
+An option given twice is refused, and its help is in Chinese where that is asked.
 """
 
 from __future__ import annotations
@@ -38,17 +38,6 @@ class Verb(TyperCommand):
             seen.add(parameter.name or "")
         return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: Any) -> Any:
-        """Runs the verb.
-
-        Raises:
-            Stopped: Ctrl-C; typer would turn a KeyboardInterrupt into an exit status and drop how to go on.
-        """
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            raise Stopped(str(error) or tr("interrupted")) from error
-
     def get_help(self, ctx: Any) -> str:
         """What `--help` prints."""
         return super().get_help(ctx) if spoken() == "en" else helping.of_verb(self, ctx)
@@ -60,10 +49,6 @@ class Verbs(TyperGroup):
     def get_help(self, ctx: Any) -> str:
         """What `--help` prints."""
         return super().get_help(ctx) if spoken() == "en" else helping.of_verbs(self, ctx)
-
-
-class Stopped(Exception):
-    """Ctrl-C, and what to say about it."""
 
 
 TYPED = "typed"
