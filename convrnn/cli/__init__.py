@@ -26,6 +26,9 @@ app = typer.Typer(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+_TOO_LARGE = ("can't allocate memory", "size calculation overflowed", "Overflow when unpacking")
+"""What torch says on the CPU of a tensor for which there is no room anywhere."""
+
 _VERBS = (train, compare, evaluate, predict, inspect, report, export, models, datasets, bench)
 for _verb in _VERBS:
     app.command(_verb.NAME, cls=Verb)(with_language(_verb.run))
@@ -92,10 +95,12 @@ def _run(given: list[str]) -> int:
         cut = tr("was closed before the work was done")
         return console.fail(str(JobError(tr("standard output"), cut, tr("send it to a file, or use --quiet"))), 1)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT):
+        return _lost(error)
+    except (MemoryError, RuntimeError, TypeError) as error:
+        if not _is_lack_of_memory(error):
             raise
         return console.fail(
-            str(JobError(str(error.filename or "disk"), error.strerror or tr("failed"), tr("see to the disk and run it again"))), 1
+            str(JobError(tr("memory"), tr("there is less than this needs"), tr("make rows, batch or widths smaller"))), JobError.exit_code
         )
     except KeyboardInterrupt as error:
         return console.fail(str(error) or tr("interrupted"), 130)
@@ -105,6 +110,19 @@ def _typed_verb(given: Sequence[str]) -> str | None:
     """The verb that was typed, if any."""
     known = {each.NAME for each in _VERBS}
     return next((word for word in given if word in known), None)
+
+
+def _lost(error: OSError) -> int:
+    """A path that cannot be one is the user's mistake, all else the machine's."""
+    where, reason = str(error.filename or tr("disk")), error.strerror or str(error) or tr("failed")
+    if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP):
+        return console.fail(str(UsageError(where, reason, tr("check the path"))), UsageError.exit_code)
+    return console.fail(str(JobError(where, reason, tr("see to the disk and run it again"))), JobError.exit_code)
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Of torch too, which is not imported for it: on the CPU it raises a bare `RuntimeError`, on a GPU a subclass."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or any(said in str(error) for said in _TOO_LARGE)
 
 
 def _usage(error: typer.TyperException, given: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from convrnn.core.errors import JobError
@@ -38,7 +38,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         ) from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # a name that is too long cannot even be looked for
+                temporary.unlink()
 
 
 def write(path: str | Path, content: str | bytes) -> None:
