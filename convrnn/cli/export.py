@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from convrnn.cli import console
-from convrnn.cli.options import Json, Run
+from convrnn.cli.options import Json, Run, require_file_place
 from convrnn.core.language import tr
 
 NAME = "export"
@@ -30,6 +30,8 @@ def run(
     from convrnn.deploy import load
     from convrnn.deploy.export import find_format
 
+    if out is not None:
+        require_file_place("--out", out)
     path = folder / find_format(form).file if out is None else out
     if not _is_utf8(path):
         raise UsageError(
