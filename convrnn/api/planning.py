@@ -19,12 +19,10 @@ from convrnn.layers.base import Spec
 from convrnn.study.budget import meets, solve
 from convrnn.study.plan import VERSION, Arm, DataSet, Pair, Plan, Skipped, as_name, distinct
 from convrnn.tasks import Classify
-from convrnn.zoo import Value, from_file, get
+from convrnn.zoo import SPEC_FILES, Value, from_file, get
 
 _WIDTHS = ("width", "maps")
 """Options that say how wide a model is; a budget solves the first that it has."""
-
-_SPECS = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def _arm(given: str | Spec | Arm) -> Arm:
         options = parse(pairs)
     except UsageError as error:
         raise UsageError(f"models {given!r}", error.problem, tr("for example {example}", example="crnn:dropout=0")) from None
-    stem = Path(model).stem if model.endswith(_SPECS) else model
+    stem = Path(model).stem if model.endswith(SPEC_FILES) else model
     return Arm(label.strip() if equals else as_name(" ".join([stem, *pairs])), _model(model), options)
 
 
@@ -120,7 +118,7 @@ def _model(given: Any) -> Any:
     if isinstance(given, Spec):
         return given.to_dict()
     if isinstance(given, str):
-        return from_file(given).to_dict() if given.endswith(_SPECS) else get(given).name
+        return from_file(given).to_dict() if given.endswith(SPEC_FILES) else get(given).name
     return Spec.from_dict(given).to_dict()
 
 

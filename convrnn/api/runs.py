@@ -33,7 +33,7 @@ from convrnn.report import Epoch, chance_loss, findings, render
 from convrnn.training import Settings
 from convrnn.training.hooks import Interrupted, Watcher
 from convrnn.training.loop import Fitted, fit
-from convrnn.zoo import from_file, get
+from convrnn.zoo import SPEC_FILES, from_file, get
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +226,7 @@ def _tell(examples: Examples, say: Say | None) -> None:
 def _known(model: str | Spec | None) -> str | Spec | None:
     """The model that was asked for, a file read; an unknown name is an error before any data are read."""
     if isinstance(model, str):
-        return from_file(model) if Path(model).suffix in (".yaml", ".yml", ".json") else get(model).name
+        return from_file(model) if Path(model).suffix in SPEC_FILES else get(model).name
     return model
 
 

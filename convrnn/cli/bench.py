@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from convrnn.cli import console
-from convrnn.cli.options import Json
+from convrnn.cli.options import Json, refuse
 from convrnn.cli.shapes import shape as parsed
 from convrnn.core.language import listed, tr
 
@@ -45,10 +45,11 @@ def run(
     for option, value in (("--batch", batch), ("--frames", frames), ("--hidden", hidden)):
         _require_positive(option, value)
     if folder is not None:
-        _refuse(tr("is for layers, not for a RUN"), {"--model": model, "--shape": shape, "--hidden": hidden, "--train": train or None})
+        layers_only = {"--model": model, "--shape": shape, "--hidden": hidden, "--train": train or None}
+        refuse(layers_only, tr("is for layers, not for a RUN"), tr("leave it out"))
         nets, frames = _of_run(folder, frames)
     elif model is not None:
-        _refuse(tr("is for the usual recurrences, not for --model"), {"--hidden": hidden})
+        refuse({"--hidden": hidden}, tr("is for the usual recurrences, not for --model"), tr("leave it out"))
         frames = frames or _FRAMES
         nets = _of_model(model, shape or _SHAPE, frames)
     else:
@@ -100,10 +101,10 @@ def _usual(units: int, shape: str) -> list[tuple[str, Layer]]:
 
 def _of_model(model: str, shape: str, frames: int) -> list[tuple[str, Layer]]:
     from convrnn.api.bench import zoo_body
-    from convrnn.zoo import from_file
+    from convrnn.zoo import SPEC_FILES, from_file
 
     place = Path(model)
-    spec = from_file(place) if place.suffix in (".yaml", ".yml", ".json") else zoo_body(model, parsed(shape), frames)
+    spec = from_file(place) if place.suffix in SPEC_FILES else zoo_body(model, parsed(shape), frames)
     return [(model, spec.build(parsed(shape)))]
 
 
@@ -121,14 +122,6 @@ def _require_positive(option: str, value: int | None) -> None:
 
     if value is not None and value < 1:
         raise UsageError(option, tr("expected at least 1, got {got}", got=value), tr("for example {option} 32", option=option))
-
-
-def _refuse(reason: str, options: dict[str, Any]) -> None:
-    from convrnn.core.errors import UsageError
-
-    for option, value in options.items():
-        if value is not None:
-            raise UsageError(option, reason, tr("leave it out"))
 
 
 def _machine_lines(now: Speed) -> list[str]:

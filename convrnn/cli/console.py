@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import shutil
 import sys
@@ -48,7 +50,24 @@ def fail(text: str, code: int) -> int:
 
 def as_json(value: Any) -> None:
     """One machine-readable object, the same in every language."""
-    print(json.dumps(english(value), ensure_ascii=False, indent=2, default=str), flush=True)
+    print(json.dumps(english(value), ensure_ascii=not _writes_utf8(), indent=2, default=str), flush=True)
+
+
+def as_json_lines(values: Iterable[Any]) -> None:
+    """An object a line."""
+    sys.stdout.writelines(json.dumps(value, ensure_ascii=not _writes_utf8()) + "\n" for value in values)
+
+
+def allow_any_text() -> None:
+    """What the encoding of standard output or error lacks comes out as `\\u6570`: no line is worth a failure."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _writes_utf8() -> bool:
+    """Elsewhere JSON keeps to ASCII, whose escapes are JSON; those of `allow_any_text` are none."""
+    return codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> list[str]:

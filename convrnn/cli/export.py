@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from convrnn.cli import console
-from convrnn.cli.options import Json, Run
+from convrnn.cli.options import Json, Run, require_file_place
 from convrnn.core.language import tr
 
 NAME = "export"
@@ -26,10 +26,19 @@ def run(
 
     The file is run against the model at many sizes; one that differs is not left behind.
     """
+    from convrnn.core.errors import UsageError
     from convrnn.deploy import load
     from convrnn.deploy.export import find_format
 
+    if out is not None:
+        require_file_place("--out", out)
     path = folder / find_format(form).file if out is None else out
+    if not _is_utf8(path):
+        raise UsageError(
+            "--out",
+            tr("{path} is no name in UTF-8, as other programs need it", path=path),
+            tr("write the file elsewhere: --out model.onnx"),
+        )
     found = load(folder).export(form, path)
     if json:
         console.as_json({**found._asdict(), "path": str(found.path)})
@@ -47,3 +56,11 @@ def run(
             difference=found.difference,
         )
     )
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from convrnn.cli import console, inspect_row
-from convrnn.cli.options import Json
+from convrnn.cli.options import Json, refuse, require_file_place
 from convrnn.cli.shapes import shape as parsed
 from convrnn.core.language import listed, tr
 from convrnn.core.terms import called, sort_named
@@ -18,9 +18,14 @@ NAME = "inspect"
 
 
 def run(
-    what: Annotated[str, typer.Argument(metavar="RUN|SPEC|DATA", help="A run folder, a YAML spec, or data (a built-in name or a path).")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|SPEC|DATA", help="A run folder, a spec (YAML, or JSON with --shape), or data (a built-in name or a path)."
+        ),
+    ],
     shape: Annotated[str | None, typer.Option(help="Of a SPEC's frames: channels, or H,C or H,W,C; ids:N for N symbols.")] = None,
-    frames: Annotated[int, typer.Option(help="Frames of the row whose work and latency are told of a SPEC.")] = 100,
+    frames: Annotated[int | None, typer.Option(help="Frames of the row whose work and latency are told of a SPEC; 100 by default.")] = None,
     row: Annotated[str | None, typer.Option(metavar="FILE:N", help="Look inside a RUN while it reads the example in line N.")] = None,
     layer: Annotated[str | None, typer.Option(help="With --row: this layer only, by its place.")] = None,
     units: Annotated[int | None, typer.Option(help="With --row: so many units of each layer; 3 by default.")] = None,
@@ -35,29 +40,37 @@ def run(
     from convrnn.core.errors import UsageError
 
     place = Path(what)
+    is_run, is_spec = (place / "model.json").is_file(), _is_spec(place, shape)
+    if row is None:
+        refuse({"--layer": layer, "--units": units, "--plot": plot}, tr("belongs to --row"), tr("add --row FILE:N, or leave it out"))
+    elif not is_run:
+        raise UsageError("--row", tr("looks inside a run, and {what} is none", what=what), tr("give the folder that `convrnn train` wrote"))
+    if not is_spec:
+        refuse({"--shape": shape, "--frames": frames}, tr("is for a SPEC"), tr("leave it out"))
     if row is not None:
-        if not (place / "model.json").is_file():
-            raise UsageError(
-                "--row", tr("looks inside a run, and {what} is none", what=what), tr("give the folder that `convrnn train` wrote")
-            )
-        inspect_row.run(place, row, layer, 3 if units is None else units, plot, json)
+        _look(place, row, layer, units, plot, json)
         return
-    for option, value in (("--layer", layer), ("--units", units), ("--plot", plot)):
-        if value is not None:
-            raise UsageError(option, tr("belongs to --row"), tr("add --row FILE:N, or leave it out"))
-    if (place / "model.json").is_file():
-        found = _of_run(place)
-    elif place.suffix in (".yaml", ".yml") and place.is_file():
-        found = _of_spec(place, shape, frames)
-    else:
-        if shape is not None:
-            raise UsageError("--shape", tr("is for a SPEC"), tr("leave it out"))
-        found = _of_data(what)
+    found = _of_run(place) if is_run else _of_spec(place, shape, 100 if frames is None else frames) if is_spec else _of_data(what)
     if json:
         console.as_json(found)
         return
     for text in _lines(found):
         console.line(text)
+
+
+def _is_spec(place: Path, shape: str | None) -> bool:
+    """Whether a file is a spec by its name; JSON may be rows too: it is one where a shape is given, as every spec needs."""
+    from convrnn.zoo import SPEC_FILES
+
+    return place.suffix in SPEC_FILES and (place.suffix != ".json" or shape is not None) and place.is_file()
+
+
+def _look(place: Path, row: str, layer: str | None, units: int | None, plot: Path | None, json: bool) -> None:
+    if json:
+        refuse({"--units": units}, tr("is for the table; --json has them all"), tr("leave it out"))
+    if plot is not None:
+        require_file_place("--plot", plot)
+    inspect_row.run(place, row, layer, 3 if units is None else units, plot, json)
 
 
 def _of_run(place: Path) -> dict[str, Any]:

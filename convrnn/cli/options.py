@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from convrnn.cli.verb import TYPED
+from convrnn.cli.verb import TYPED, shown
 from convrnn.core.language import tr
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `convrnn train` wrote.")]
@@ -38,12 +39,30 @@ def refuse_others(context: typer.Context, what: str, free: tuple[str, ...]) -> N
     for parameter in context.command.params:
         name = parameter.name or ""
         if was_typed(context, name) and name not in (*free, "lang"):
-            shown = parameter.opts[0] if parameter.param_type_name == "option" else name.upper()
             raise UsageError(
                 "--resume",
-                tr("goes on with what {what} was asked for, got {got} too", what=what, got=shown),
-                tr("leave {shown} out", shown=shown),
+                tr("goes on with what {what} was asked for, got {got} too", what=what, got=shown(parameter)),
+                tr("leave {shown} out", shown=shown(parameter)),
             )
+
+
+def refuse(given: Mapping[str, Any], reason: str, remedy: str) -> None:
+    """Raises `UsageError` for the first of these options that has a value: nothing would come of it."""
+    from convrnn.core.errors import UsageError
+
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(option, reason, remedy)
+
+
+def require_file_place(option: str, path: Path) -> None:
+    """Raises `UsageError` where no file can be written, before the work that it is for."""
+    from convrnn.core.errors import UsageError
+
+    if path.is_dir():
+        raise UsageError(option, tr("{path} is a folder, expected a file", path=path), tr("choose another"))
+    if not path.parent.is_dir():
+        raise UsageError(option, tr("there is no folder {folder}", folder=path.parent), tr("make it first, or choose another"))
 
 
 def was_typed(context: typer.Context, name: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from convrnn.cli import console
-from convrnn.cli.options import Json, Run, SameEncoding
+from convrnn.cli.options import Json, Run, SameEncoding, require_file_place
 from convrnn.core.language import tr
 
 NAME = "predict"
@@ -30,6 +30,10 @@ def run(
 
     if out is not None and out.suffix not in _WRITERS:
         raise UsageError("--out", tr("expected a name that ends in {names}, got {got}", names=", ".join(_WRITERS), got=out))
+    if out is not None:
+        require_file_place("--out", out)
+        if out.exists() and Path(file).exists() and out.samefile(file):
+            raise UsageError("--out", tr("{path} is the file that is read", path=out), tr("choose another"))
     model = load(folder)
     data = sys.stdin.buffer.read() if file == "-" else file
     examples, answers = runs.predict_named(model, data, encoding=encoding, say=console.aside)
@@ -38,11 +42,14 @@ def run(
         from convrnn.core.files import write
 
         write(out, _WRITERS[out.suffix](rows))
-        console.aside(tr("{count} answers in {out}", count=len(rows), out=out))
+        if json:
+            console.as_json({"out": str(out), "rows": len(rows)})
+        else:
+            console.aside(tr("{count} answers in {out}", count=len(rows), out=out))
     elif json:
         console.as_json({"predictions": rows})
     else:
-        sys.stdout.write(_lines(rows))
+        console.as_json_lines(rows)
 
 
 def _lines(rows: list[dict[str, Any]]) -> str:

@@ -1,6 +1,6 @@
 """A command that takes nothing silently, and speaks the language asked for. Knows no verb.
 
-Neither an option given twice nor the message of an interruption is lost, and its help is in Chinese where that is asked.
+An option given twice and a value without a letter are refused, and its help is in Chinese where that is asked.
 """
 
 from __future__ import annotations
@@ -28,26 +28,19 @@ class Verb(TyperCommand):
         """Parses what was typed after the verb.
 
         Raises:
-            UsageError: an option that may be there once is there twice.
+            UsageError: an option that may be there once is there twice, or a value is empty (as a path: the current folder).
         """
         ctx.meta[TYPED] = [self.name or "", *args]
         seen: set[str] = set()
-        for parameter in self.make_parser(ctx).parse_args(args=list(args))[2]:
+        given, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter in order:
+            value = given.get(parameter.name or "")
+            if "" in (value if isinstance(value, list | tuple) else (value,)):
+                raise UsageError(shown(parameter), tr("is empty"), tr("give a value, or leave it out"))
             if parameter.name in seen and not parameter.multiple:
-                raise UsageError(parameter.opts[0], tr("is given twice"), tr("give it once"))
+                raise UsageError(shown(parameter), tr("is given twice"), tr("give it once"))
             seen.add(parameter.name or "")
         return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Runs the verb.
-
-        Raises:
-            Stopped: Ctrl-C; typer would turn a KeyboardInterrupt into an exit status and drop how to go on.
-        """
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            raise Stopped(str(error) or tr("interrupted")) from error
 
     def get_help(self, ctx: Any) -> str:
         """What `--help` prints."""
@@ -62,8 +55,9 @@ class Verbs(TyperGroup):
         return super().get_help(ctx) if spoken() == "en" else helping.of_verbs(self, ctx)
 
 
-class Stopped(Exception):
-    """Ctrl-C, and what to say about it."""
+def shown(parameter: Any) -> str:
+    """What an option or argument is called in an error."""
+    return parameter.opts[0] if parameter.param_type_name == "option" else parameter.metavar or (parameter.name or "").upper()
 
 
 TYPED = "typed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from convrnn.core.errors import JobError
@@ -45,7 +45,8 @@ def replacing(path: str | Path, new: bool = False) -> Iterator[Path]:
         ) from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # a name that is too long cannot even be looked for
+                temporary.unlink()
 
 
 def _put_new(temporary: Path, target: Path) -> None:
@@ -60,11 +61,11 @@ def _put_new(temporary: Path, target: Path) -> None:
 
 
 def write(path: str | Path, content: str | bytes, new: bool = False) -> None:
-    """Writes a whole file, or leaves the old one; text is UTF-8.
+    """Writes a whole file, or leaves the old one; text is UTF-8, and what UTF-8 cannot say (names of files in another encoding) `\\udcff`.
 
     Raises:
         FileExistsError: there is one, and it should be `new`; see `replacing`.
         JobError: the file could not be written.
     """
     with replacing(path, new) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)

@@ -22,6 +22,18 @@ Layout = Literal["", "wide", "cells", "long", "text", "image", "audio", "lines"]
 """How a table holds its inputs; empty: to be recognised."""
 
 
+def _readable(texts: list[Any]) -> list[Any]:
+    """The same list; where a text holds what UTF-8 cannot say (the name of a file in another encoding), one with `\\udcff` in its place.
+
+    Such names and labels go into records, figures and other programs, all of which take UTF-8 only.
+    """
+    try:
+        "".join(text for text in texts if isinstance(text, str)).encode()
+    except UnicodeEncodeError:
+        return [text.encode(errors="backslashreplace").decode() if isinstance(text, str) else text for text in texts]
+    return texts
+
+
 @dataclass(frozen=True, eq=False)
 class Examples:
     """One part (train, valid or test) as it was read, before any modality.
@@ -54,6 +66,9 @@ class Examples:
         assert len(self.names) == rows, (len(self.names), rows)
         assert self.targets is None or len(self.targets) == rows, (len(self.targets), rows)
         assert self.groups is None or len(self.groups) == rows, (len(self.groups), rows)
+        object.__setattr__(self, "names", _readable(self.names))
+        if self.targets is not None:
+            object.__setattr__(self, "targets", _readable(self.targets))
 
     def __len__(self) -> int:
         return len(self.inputs)

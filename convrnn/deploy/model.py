@@ -230,7 +230,7 @@ def _read_json(place: Path) -> Mapping[str, Any]:
     path = place / "model.json"
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise DataError(
             str(place), tr("expected a run folder with model.json, found none"), tr("give the folder that `convrnn train` wrote")
         ) from None
@@ -271,7 +271,7 @@ def _older_weights(place: Path) -> _Weights:
 def _load_weights(net: Layer, path: Path, digest: str) -> None:
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise DataError(str(path), tr("is missing"), tr("restore it, or train again")) from None
     try:
         tensors = load_tensors(content)

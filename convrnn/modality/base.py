@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from convrnn.core.errors import DataError, SpecError, UsageError
+from convrnn.core.errors import DataError, NotStreamable, SpecError, UsageError
 from convrnn.core.language import tr
 from convrnn.core.spec import Record, registered
 
@@ -44,6 +44,14 @@ class Examples(Protocol):
     @property
     def channels(self) -> tuple[str, ...]:
         """Names of the channels of a series; empty: they have none."""
+        ...
+
+
+class LiveEncoder(Protocol):
+    """One live input; `Modality.stream()` opens it."""
+
+    def push(self, raw: Any, name: str = "input") -> Encoded:
+        """The next piece, encoded; raises `DataError` where it cannot be used."""
         ...
 
 
@@ -112,6 +120,18 @@ class Modality(Record, ABC):
 
     @abstractmethod
     def _learn(self, examples: Examples) -> Self: ...
+
+    def stream(self) -> LiveEncoder:
+        """What encodes a live input a piece after the other, to the frames that `encode` makes of the whole.
+
+        Raises:
+            NotStreamable: this kind of input, or what was chosen for it, is encoded whole only.
+        """
+        raise NotStreamable(
+            self.name,
+            tr("cannot stream: only series are encoded piece by piece"),
+            tr("give `encode` the whole row, or a stream of recordings the samples as they are"),
+        )
 
     def front(self) -> dict[str, Any] | None:
         """The layer that makes the same frames of a live signal, as its stored form; None: frames are made by `encode` alone."""

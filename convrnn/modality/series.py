@@ -12,15 +12,13 @@ from dataclasses import field, replace
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from convrnn.core.errors import DataError, SpecError
+from convrnn.core.errors import DataError, NotStreamable, SpecError
 from convrnn.core.language import tr
 from convrnn.core.spec import register
 from convrnn.core.terms import part_named
 from convrnn.modality.base import Encoded, Examples, Floats, Modality, numbers, row_name
-
-Doubles = NDArray[np.float64]
+from convrnn.modality.scaling import FILL, Doubles, median_row_size, statistics
 
 _TOO_SMALL = 0.05
 """Of a channel's deviation: a series smaller than this is next to a constant beside the others."""
@@ -104,13 +102,37 @@ class Series(Modality):
     def encode(self, raw: Any, name: str = "input") -> Floats:
         """Numbers `[T, C]`, or `[T]` of one channel -> float32 `[T, C + masks]`; NaN is a missing value. See `Modality.encode`."""
         self.require_fitted()
+        return self._encoded(raw, name, np.array(self.means))[0]
+
+    def stream(self) -> SeriesStream:
+        """A live series, a chunk of frames after the other, each encoded as it would be in the whole.
+
+        Raises:
+            NotStreamable: `scale: instance` or `fill: linear`, which look at the whole series.
+            UsageError: nothing has been learned yet.
+        """
+        self.require_fitted()
+        if self.scale == "instance":
+            raise NotStreamable(
+                "series.scale",
+                tr("cannot stream: instance takes mean and deviation from the whole series"),
+                tr("train with standard, minmax, robust or none"),
+            )
+        if self.fill == "linear":
+            raise NotStreamable(
+                "series.fill", tr("cannot stream: linear waits for the next value"), tr("train with previous, mean or zero")
+            )
+        return SeriesStream(self)
+
+    def _encoded(self, raw: Any, name: str, before_C: Doubles) -> tuple[Floats, Doubles]:
+        """Frames `[T, C + masks]`, and the values `[T, C]` behind them, gaps filled; before the first value `fill` takes `before_C`."""
         values_TC = _frames(raw, name, self.channels or len(self.offsets))
         missing_TC = np.isnan(values_TC)
-        offsets, spreads, means = np.array(self.offsets), np.array(self.spreads), np.array(self.means)
+        offsets, spreads = np.array(self.offsets), np.array(self.spreads)
         if self.scale == "instance":
-            offsets, spreads, means = _statistics(values_TC, "standard", means)
+            offsets, spreads, before_C = statistics(values_TC, "standard", before_C)
         if missing_TC.any():
-            values_TC = _FILL[self.fill](values_TC, missing_TC, means)
+            values_TC = FILL[self.fill](values_TC, missing_TC, before_C)
         scaled = (values_TC - offsets) / spreads
         if not (np.abs(scaled) <= _LARGEST).all():
             frame, channel = np.argwhere(~(np.abs(scaled) <= _LARGEST))[0]
@@ -123,7 +145,7 @@ class Series(Modality):
                 ),
                 tr("mend it, or leave it empty: missing"),
             )
-        return np.concatenate([scaled, missing_TC[:, self.masked]], axis=1, dtype=np.float32)
+        return np.concatenate([scaled, missing_TC[:, self.masked]], axis=1, dtype=np.float32), values_TC
 
     def encode_examples(self, examples: Examples) -> Encoded | list[Encoded]:
         """See `Modality.encode_examples`."""
@@ -182,13 +204,13 @@ class Series(Modality):
                 tr("expected at least one frame of one channel, got none"),
                 tr("give rows that hold values"),
             )
-        means, _, _ = _statistics(values_TC, "standard", np.zeros(width))
+        means, _, _ = statistics(values_TC, "standard", np.zeros(width))
         scale, size = self.scale, None
         if scale == "auto":
-            size = _median_size(rows, values_TC)
+            size = median_row_size(rows, values_TC)
             scale = "instance" if size < _TOO_SMALL else "standard"
         # "instance" learns no scale; 0 and 1 stand in its place.
-        offsets, spreads, _ = _statistics(values_TC, "none" if scale == "instance" else scale, means)
+        offsets, spreads, _ = statistics(values_TC, "none" if scale == "instance" else scale, means)
         masked = np.flatnonzero(np.isnan(values_TC).any(axis=0))
         return replace(
             self,
@@ -230,6 +252,30 @@ class Series(Modality):
         return [_frames(raw, examples.names[row], given)[:, order] for row, raw in enumerate(examples.inputs)]
 
 
+class SeriesStream:
+    """One live series; `Series.stream()` opens it.
+
+    Example:
+        >>> live = Series(offsets=(10.0,), spreads=(2.0,), means=(10.0,), masked=(0,)).stream()
+        >>> [live.push([value]).tolist() for value in (12.0, float("nan"))]
+        [[[1.0, 0.0]], [[1.0, 1.0]]]
+    """
+
+    def __init__(self, series: Series) -> None:
+        self._series, self._before_C = series, np.array(series.means)
+
+    def push(self, raw: Any, name: str = "input") -> Floats:
+        """The next frames, any number of them, as `Series.encode` takes them -> float32 `[n, C + masks]`.
+
+        Raises:
+            DataError: they cannot be used; the stream stands where it stood.
+        """
+        encoded, values_TC = self._series._encoded(raw, name, self._before_C)
+        if self._series.fill == "previous" and len(values_TC):
+            self._before_C = values_TC[-1]
+        return encoded
+
+
 # ---- raw frames
 
 
@@ -268,88 +314,3 @@ def _other_width(name: str, got: int, expected: int, like: str = "") -> DataErro
 
 def _label(channels: tuple[str, ...], channel: int | np.intp) -> str:
     return repr(channels[channel]) if channels else str(channel + 1)
-
-
-# ---- scaling
-
-
-def _statistics(values_TC: Doubles, scale: str, unseen: Doubles) -> tuple[Doubles, Doubles, Doubles]:
-    """Offset, spread and mean of each channel, missing values left out; a channel without any value takes its mean from `unseen`."""
-    offsets, spreads, means = np.zeros_like(unseen), np.ones_like(unseen), unseen.copy()
-    for channel in range(values_TC.shape[1]):
-        seen = values_TC[:, channel]
-        seen = seen[~np.isnan(seen)]
-        if seen.size:
-            means[channel] = seen.mean()
-        if scale != "none":
-            offsets[channel], spreads[channel] = _SCALE[scale](seen) if seen.size else (means[channel], 1.0)
-    return offsets, spreads, means
-
-
-def _median_size(rows: Sequence[Doubles], values_TC: Doubles) -> float:
-    """How large a row is beside the deviation of all frames, in the channel where that is least: half of the rows are smaller.
-
-    The size of a row is its deviation, or how far its level is from that of the median row if that is more: levels far apart show on one
-    scale, and tell much. Rows without variation do not count.
-    """
-    shares = [1.0]
-    for channel in range(values_TC.shape[1]):
-        seen = [row[:, channel][~np.isnan(row[:, channel])] for row in rows]
-        found = [(float(values.mean()), size) for values in seen if (size := _deviation(values)) > 0]
-        if found:
-            levels, sizes = np.array(found).T
-            apart = np.abs(levels - np.median(levels))
-            shares.append(float(np.median(np.maximum(sizes, apart))) / _deviation(values_TC[:, channel]))
-    return min(shares)
-
-
-def _deviation(values: Doubles) -> float:
-    """Standard deviation of the values that are there; 0 of a constant."""
-    seen = values[~np.isnan(values)]
-    return float(seen.std()) if seen.size and seen.min() < seen.max() else 0.0  # a computed one may be a rounding error, not 0
-
-
-def _standard(seen: Doubles) -> tuple[float, float]:
-    # Equal extremes tell a constant exactly; its computed deviation may be a rounding error, not 0.
-    return float(seen.mean()), (float(seen.std()) if seen.min() < seen.max() else 0.0) or 1.0
-
-
-def _minmax(seen: Doubles) -> tuple[float, float]:
-    return float(seen.min()), float(seen.max() - seen.min()) or 1.0
-
-
-def _robust(seen: Doubles) -> tuple[float, float]:
-    """Median and interquartile range; where more than half the values are equal, the standard deviation in its place."""
-    low, middle, high = np.quantile(seen, [0.25, 0.5, 0.75])
-    return float(middle), float(high - low) or _standard(seen)[1]
-
-
-_SCALE = {"standard": _standard, "minmax": _minmax, "robust": _robust}
-
-
-# ---- missing values
-
-
-def _fill_previous(values_TC: Doubles, missing_TC: NDArray[np.bool_], means: Doubles) -> Doubles:
-    frame = np.where(missing_TC, -1, np.arange(len(values_TC))[:, None])
-    last = np.maximum.accumulate(frame, axis=0)
-    return np.where(last < 0, means, np.take_along_axis(values_TC, np.maximum(last, 0), axis=0))
-
-
-def _fill_linear(values_TC: Doubles, missing_TC: NDArray[np.bool_], means: Doubles) -> Doubles:
-    filled = np.where(missing_TC, means, values_TC)
-    for channel in np.flatnonzero(missing_TC.any(axis=0) & ~missing_TC.all(axis=0)):
-        gaps, seen = np.flatnonzero(missing_TC[:, channel]), np.flatnonzero(~missing_TC[:, channel])
-        filled[gaps, channel] = np.interp(gaps, seen, values_TC[seen, channel])
-    return filled
-
-
-def _fill_mean(values_TC: Doubles, missing_TC: NDArray[np.bool_], means: Doubles) -> Doubles:
-    return np.where(missing_TC, means, values_TC)
-
-
-def _fill_zero(values_TC: Doubles, missing_TC: NDArray[np.bool_], means: Doubles) -> Doubles:
-    return np.where(missing_TC, 0.0, values_TC)
-
-
-_FILL = {"previous": _fill_previous, "linear": _fill_linear, "mean": _fill_mean, "zero": _fill_zero}

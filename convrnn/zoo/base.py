@@ -245,6 +245,10 @@ def get(name: str) -> Entry:
     return _ENTRIES[name]
 
 
+SPEC_FILES = (".yaml", ".yml", ".json")
+"""How names of files end that hold a spec."""
+
+
 def from_file(path: str | Path) -> Spec:
     """A body that the user wrote: a YAML (or JSON) spec in a file.
 

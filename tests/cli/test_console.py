@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from convrnn.cli import console
+
+
+@pytest.mark.parametrize(("typed", "code"), [(("models",), 0), (("--help",), 0), (("train", "digits", "--epochs", "1", "--out"), 1)])
+def test_a_reader_that_has_gone_stops_what_is_printed(typed: tuple[str, ...], code: int, root: Path, tmp_path: Path) -> None:
+    """As `convrnn models | head -1`, without a traceback; but a training that ends so is not done, and leaves nothing."""
+    run = [tmp_path / "run"] if code else []
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as out:
+        program = [sys.executable, "-m", "convrnn", *typed, *run]
+        done = subprocess.run(program, cwd=root, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
+    line = "convrnn: standard output: was closed before the work was done; send it to a file, or use --quiet\n"
+    assert (done.returncode, done.stderr) == (code, line if code else "")
+    assert not list(tmp_path.iterdir())
 
 
 def test_chinese_takes_two_columns() -> None:

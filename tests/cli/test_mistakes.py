@@ -105,6 +105,14 @@ MISTAKES = {
     "shape of data": (("inspect", "good.csv", "--shape", "3"), r"--shape: is for a SPEC; leave it out"),
     "no shape": (("inspect", "body.yaml", "--shape", "wide"), r"--shape: expected channels, H,C or ids:N, got 'wide'"),
     "no frames": (("inspect", "body.yaml", "--shape", "3", "--frames", "0"), r"--frames: expected at least 1, got 0"),
+    "a file for a run": (
+        ("predict", "good.csv", "good.csv"),
+        r"good\.csv: expected a run folder with model\.json, found none; give the folder",
+    ),
+    "a name that is too long": (("train", f"/{'n' * 300}/x", *GRU), r"/x: File name too long; check the path"),
+    "frames of data": (("inspect", "good.csv", "--frames", "7"), r"--frames: is for a SPEC; leave it out"),
+    "nothing for a run": (("predict", "", "good.csv"), r"RUN: is empty; give a value, or leave it out"),
+    "nothing for data": (("compare", "good.csv", "", "--models", "gru,rnn"), r"DATA: is empty; give a value, or leave it out"),
     "no such built-in": (("datasets", "digit"), r"digit: .*did you mean digits\?"),
     "no such model": (("models", "crn"), r"model: unknown name 'crn'; did you mean 'crnn'\?"),
 }
@@ -133,6 +141,62 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
     assert_one_line(convrnn(*typed, *out), 2, line)
     assert tree(files) == before
     assert tree(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("train", "good.csv", *GRU, "--set", "width=100000000", "--quiet", "--out", "deep/run"),
+        ("inspect", "body.yaml", "--shape", "9999999999"),
+        ("inspect", "body.yaml", "--shape", "9223372036854775807"),
+        ("inspect", "body.yaml", "--shape", "9" * 30),
+        ("inspect", "body.yaml", "--shape", "3", "--frames", "1000000000000"),
+    ],
+)
+def test_what_no_memory_holds_is_one_line_and_nothing_is_written(
+    typed: tuple[str, ...], convrnn: Callable[..., Any], files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files)
+    before = tree(files)
+    assert_one_line(convrnn(*typed), 1, r"memory: there is less than this needs; make rows, batch or widths smaller")
+    assert tree(files) == before
+
+
+@pytest.mark.parametrize(
+    ("verb", "out", "line"),
+    [
+        ("predict", "no/such/x.csv", r"--out: there is no folder no/such; make it first, or choose another"),
+        ("predict", "rows.csv", r"--out: rows\.csv is the file that is read; choose another"),
+        ("export", "no/such/x.onnx", r"--out: there is no folder no/such; make it first, or choose another"),
+        ("export", ".", r"--out: \. is a folder, expected a file; choose another"),
+        ("inspect", "no/such/x.png", r"--plot: there is no folder no/such; make it first, or choose another"),
+    ],
+)
+def test_where_no_file_can_be_written_is_said_before_the_work(
+    verb: str,
+    out: str,
+    line: str,
+    convrnn: Callable[..., Any],
+    files: Path,
+    runs: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = (files / "good.csv").read_bytes()
+    (tmp_path / "rows.csv").write_bytes(rows)
+    typed = {"predict": ("rows.csv", "--out"), "export": ("--out",), "inspect": ("--row", "rows.csv:2", "--plot")}[verb]
+    assert_one_line(convrnn(verb, runs["table"], *typed, out), 2, line)
+    assert (tree(tmp_path), (tmp_path / "rows.csv").read_bytes()) == ([str(tmp_path / "rows.csv")], rows)
+
+
+def test_names_of_what_is_written_may_be_too_long(convrnn: Callable[..., Any], files: Path, runs: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("n" * 300, "n" * 240):  # the second is none for the temporary file beside it only
+        said = convrnn("predict", runs["table"], files / "good.csv", "--out", tmp_path / f"{name}.csv")
+        assert re.fullmatch(r"convrnn: [^\n]*: File name too long; [^\n]*\n|convrnn: [^\n]*: could not be written: [^\n]*\n", said.err), (
+            said
+        )
+        assert tree(tmp_path) == []
 
 
 def test_a_missing_value_is_no_mistake_and_is_counted(convrnn: Callable[..., Any], files: Path, tmp_path: Path) -> None:

@@ -71,6 +71,12 @@ def test_files_hold_what_is_printed(suffix: str, convrnn: Callable[..., Any], fi
     said = convrnn("predict", runs["table"], files / "good.csv", "--out", out)
     assert (said.code, said.out, said.err) == (0, "", f"40 answers in {out}\n")
     text = out.read_text()
+    assert convrnn("predict", runs["table"], files / "good.csv", "--out", out, "--json") == (
+        0,
+        f'{{\n  "out": "{out}",\n  "rows": 40\n}}\n',
+        "",
+    )
+    assert out.read_text() == text
     if suffix == "jsonl":
         assert [json.loads(line) for line in text.splitlines()] == printed
         return

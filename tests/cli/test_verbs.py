@@ -133,6 +133,15 @@ def test_inspect_a_spec(shape: str, parameters: int, convrnn: Callable[..., Any]
     assert found["model"]["parameters"] == parameters
 
 
+def test_json_is_a_spec_where_a_shape_is_given_and_else_rows(convrnn: Callable[..., Any], files: Path, tmp_path: Path) -> None:
+    spec, rows = tmp_path / "body.json", tmp_path / "rows.json"
+    spec.write_text('[{"conv": 4}, {"activation": "relu"}, {"gru": 4}]')
+    rows.write_text('[{"x": [1, 2], "y": "a"}, {"x": [3, 4], "y": "b"}]')
+    said, wanted = (convrnn("inspect", place, "--shape", "3").out.splitlines() for place in (spec, files / "body.yaml"))
+    assert said[0] == wanted[0] and said[0].startswith("body: 152 parameters")
+    assert convrnn("inspect", rows).out.startswith("rows: series, ")
+
+
 def test_inspect_counts_multiply_adds(convrnn: Callable[..., Any], tmp_path: Path) -> None:
     """Of a convolution kernel x in x out a frame, of an LSTM four gates over input and state; no pooling. By layer and in sum."""
     (tmp_path / "net.yaml").write_text("- conv: 7\n  kernel: 5\n- pool: 2\n- lstm: 6\n")

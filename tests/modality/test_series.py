@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-from convrnn.core.errors import DataError, SpecError, UsageError
-from convrnn.modality import Series
+from convrnn.core.errors import DataError, NotStreamable, SpecError, UsageError
+from convrnn.modality import Series, Text
 
 NAN = float("nan")
 
@@ -115,6 +115,39 @@ def test_previous_knows_no_future() -> None:
     whole = modality.encode(row)
     for frames in (0, 1, 7, 39):
         np.testing.assert_array_equal(modality.encode(row[:frames]), whole[:frames])
+
+
+@pytest.mark.parametrize("scale", ["standard", "minmax", "robust", "none"])
+@pytest.mark.parametrize("fill", ["previous", "mean", "zero"])
+def test_a_live_series_is_encoded_as_the_whole_one(part: Any, scale: Any, fill: Any) -> None:
+    """Gaps at the start, at borders of chunks and longer than a chunk; and a chunk that is refused leaves no trace."""
+    rng = np.random.default_rng(4)
+    row = np.where(rng.random((40, 2)) < 0.5, np.nan, rng.normal(3.0, 2.0, size=(40, 2)))
+    modality = Series.fit(part([row]), Series(scale, fill=fill))
+    for cuts in (range(1, 40), [0, 3, 3, 20], []):
+        live = modality.stream()
+        pieces = [live.push(piece) for piece in np.split(row, cuts)]
+        with pytest.raises(DataError):
+            live.push([[1.0, 1e39]])
+        np.testing.assert_array_equal(np.concatenate([*pieces, live.push([[NAN, NAN]])]), modality.encode([*row, [NAN, NAN]]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (Series("instance"), "series.scale: cannot stream: instance takes mean and deviation from the whole series; train with standard, "),
+        (Series(fill="linear"), "series.fill: cannot stream: linear waits for the next value; train with previous, mean or zero"),
+    ],
+)
+def test_what_looks_at_the_whole_series_does_not_stream(part: Any, options: Series, message: str) -> None:
+    with pytest.raises(NotStreamable) as caught:
+        Series.fit(part(ragged()), options).stream()
+    assert str(caught.value).startswith(message)
+
+
+def test_what_is_no_series_is_not_encoded_piece_by_piece() -> None:
+    with pytest.raises(NotStreamable, match=r"^text: cannot stream: only series are encoded piece by piece; give `encode` the whole row"):
+        Text().stream()
 
 
 @pytest.mark.parametrize("raw", [np.arange(4), np.arange(4.0)[:, None], [0, 1, 2, 3], np.arange(4, dtype=np.uint8), [[0], [1], [2], [3]]])
