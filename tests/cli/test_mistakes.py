@@ -146,11 +146,11 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
 @pytest.mark.parametrize(
     "typed",
     [
-        ("train", "good.csv", *GRU, "--set", "width=100000000", "--quiet", "--out", "deep/run"),
-        ("inspect", "body.yaml", "--shape", "9999999999"),
+        ("train", "good.csv", *GRU, "--set", "width=1000000000000000", "--quiet", "--out", "deep/run"),
+        ("inspect", "body.yaml", "--shape", "9999999999999999"),
         ("inspect", "body.yaml", "--shape", "9223372036854775807"),
         ("inspect", "body.yaml", "--shape", "9" * 30),
-        ("inspect", "body.yaml", "--shape", "3", "--frames", "1000000000000"),
+        ("inspect", "body.yaml", "--shape", "3", "--frames", "100000000000000000"),
     ],
 )
 def test_what_no_memory_holds_is_one_line_and_nothing_is_written(
