@@ -126,7 +126,9 @@ def _holds(family: Json) -> Sequence[str]:
     if family["seeds"] < 2:
         return [tr("There is one seed of each model: what another one would give cannot be told. Give --seeds 5 or more.")]
     said: list[str] = [
-        tr(
+        tr("Tested over {seeds} seeds of both models and the test rows ({metric}).", seeds=family["seeds"], metric=metric)
+        if pairs == 1
+        else tr(
             "Tested over {seeds} seeds of each model and the test rows ({metric}, {pairs} pairs, Holm's correction).",
             seeds=family["seeds"],
             metric=metric,
@@ -136,6 +138,8 @@ def _holds(family: Json) -> Sequence[str]:
     said.extend(_relative(family))
     if sets == 1:
         said.append(tr("It holds for this data set; whether it holds for others, one set cannot say."))
+    elif pairs == 1:
+        said.append(tr("It holds for the mean over these {sets} data sets; they are too few to speak of others.", sets=sets))
     else:
         said.append(
             tr(

@@ -15,7 +15,7 @@ from convrnn.report import read_study, verdict
 from convrnn.report.records import Answer
 from convrnn.study import stats
 from convrnn.study.scores import Field, fields, row_scores
-from tests.study.made import ERRORS, Plan, write_lines, write_study
+from tests.study.made import ERRORS, Plan, field, write_lines, write_study
 
 Folder = Callable[[str], Path]
 
@@ -68,6 +68,13 @@ def test_where_most_sets_tie_the_winner_is_who_is_ahead_on_the_others() -> None:
     (said,) = verdict({"families": [found]})
     assert said.headline == "second is better than every other model here."
     assert said.details[0].startswith("second is better than first, ahead on 6 of 21 sets and equal on 15 (Holm p = 0.031")
+
+
+@pytest.mark.parametrize(("sets", "about"), [(1, "It holds for this data set"), (3, "they are too few to speak of others.")])
+def test_of_two_models_no_correction_is_told(sets: int, about: str) -> None:
+    found = stats.plain(stats.family(field(np.random.default_rng(0), [0.0, 0.0], sets, seeds=5, rows=40)))
+    (said,) = verdict({"families": [found]})
+    assert said.holds[0] == "Tested over 5 seeds of both models and the test rows (accuracy)." and about in said.holds[1]
 
 
 def test_a_model_that_lacks_a_set_is_not_held_up_by_the_test_of_those_that_have_all() -> None:
