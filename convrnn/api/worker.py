@@ -4,8 +4,7 @@
     {"do": "measure", ...}    costs and gradients of a pair       -> how it ended
 
 `ended` is `done`; `failed`: it cannot be done, now or later (a loss that is not a number, rows too short); `lost`: it could not be done now
-(no space, a lost file, an environment that lacks something,
-interrupted). The process ends with its standard input. Knows nothing of plans.
+(no space, a lost file, an environment that lacks something, interrupted). The process ends with its standard input. Knows no plans.
 """
 
 from __future__ import annotations

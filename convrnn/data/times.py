@@ -1,7 +1,7 @@
 """Dates, with or without the time of day -> numbers in order of time. Knows no table.
 
 Only what can be read one way: ISO 8601, and year, month and day in this order with other marks between them. Day and month first (3/4/2024)
-can be read two ways, and a time of day alone does not say on which side of midnight it is.
+can be read two ways, 1013.2 is a number, and a time of day alone does not say on which side of midnight it is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Any, NamedTuple
 
 _DATE = re.compile(
-    r"(\d{4})(?:[-/.](\d{1,2})(?:[-/.](\d{1,2}))?|\s*年\s*(\d{1,2})\s*月(?:\s*(\d{1,2})\s*日)?)"
+    r"(\d{4})(?:(?!\.\d+$)[-/.](\d{1,2})(?:[-/.](\d{1,2}))?|\s*年\s*(\d{1,2})\s*月(?:\s*(\d{1,2})\s*日)?)"
     r"(?:(?:\s*T\s*|\s+|(?<=日))(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9})\d*)?)?\s*(Z|[+-]\d{2}:?\d{2}|[+-]\d{2})?)?",
     re.IGNORECASE,
 )

@@ -28,11 +28,12 @@ def in_float32(reference: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(reference)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        device = next(each.device.type for each in tree_leaves(args) if isinstance(each, Tensor))
+        device = next(each.device.type for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor))
         if not torch.is_autocast_enabled(device):
             return reference(*args, **kwargs)
+        args, kwargs = tree_map_only(Tensor, wide, (args, kwargs))
         with torch.autocast(device, enabled=False):
-            return reference(*tree_map_only(Tensor, wide, args), **kwargs)
+            return reference(*args, **kwargs)
 
     return run
 

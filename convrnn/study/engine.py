@@ -102,7 +102,7 @@ class _Schedule:
     def ready(self) -> Iterator[Job]:
         """The jobs that wait for no other, at the beginning."""
         for place, left in enumerate(self._left):
-            yield from sorted(left) or self._seeds(place)  # an idle worker takes the first that it is given
+            yield from left or self._seeds(place)
 
     def after(self, job: Job) -> Iterator[Job]:
         """The jobs that waited for this one, which has ended."""
@@ -120,10 +120,13 @@ class _Schedule:
             self.total -= len(left)
             self.work -= len(left) * self._plan.pairs[place].seconds
             return
-        yield from sorted(left)
+        yield from left
 
     def _open(self, place: int, kind: Literal["trial", "seed"]) -> list[Job]:
-        """The jobs of a pair that are not settled, in order; what is settled is tidied up, in case that a kill came in between."""
+        """The jobs of a pair that are not settled, in order, since an idle worker takes the first that it is given.
+
+        What is settled is tidied up, in case that a kill came in between.
+        """
         count = self._plan.seeds if kind == "seed" else self._plan.trials if self._plan.trials > 1 else 0
         jobs = [Job(place, kind, number) for number in range(count)]
         over = [job for job in jobs if settled(run_of(self._study, self._plan, job))]

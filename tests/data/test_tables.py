@@ -127,6 +127,12 @@ def test_a_column_of_dates_is_no_input(put: Put) -> None:
             assert source.columns.inputs == tuple(columns) and "d.parquet: not used: 'when'" in source.notes
 
 
+def test_readings_of_four_digits_are_numbers_though_one_is_missing(put: Put) -> None:
+    """Air pressure in hPa looks like a year and a month."""
+    source = read(put("p.csv", "id,hpa,label\na,1013.2,x\na,,x\nb,1012.5,y\nb,1009.12,y\n"))
+    assert source.columns.inputs == ("hpa",)
+
+
 def test_long_by_a_named_id_with_interleaved_rows(put: Put) -> None:
     source = read(put("l.csv", "machine,v,label\nm1,1,x\nm2,2,y\nm1,3,x\nm2,4,y\n"), id="machine")
     assert [array[:, 0].tolist() for array in source.train.inputs] == [[1, 3], [2, 4]]

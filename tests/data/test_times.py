@@ -33,7 +33,22 @@ def test_order(cells: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["3/4/2024", "12:30:05", "2024-13-01", "2024-02-30", "2024", "soon", "2024-1-1 x", None, 3.5, time(3), b"2024-01-01"]
+    "cell",
+    [
+        "3/4/2024",
+        "12:30:05",
+        "2024-13-01",
+        "2024-02-30",
+        "2024",
+        "1013.2",
+        "2024.12",
+        "soon",
+        "2024-1-1 x",
+        None,
+        3.5,
+        time(3),
+        b"2024-01-01",
+    ],
 )
 def test_what_can_be_read_two_ways_or_none(cell: Any) -> None:
     assert moment(cell) is None

@@ -241,6 +241,15 @@ def test_autocast_runs_in_float32(backend: dispatch.Backend) -> None:
         assert x.dtype == torch.float32 and torch.equal(x, y)
 
 
+def test_what_the_reference_gets_by_name_is_widened_too() -> None:
+    a, b, lengths, state, _ = inputs("ragged", dtype=torch.float32)
+    want = scan.linear_scan_reference(a, b.bfloat16().float(), lengths, state)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = scan.linear_scan_reference(a=a, b=b.bfloat16(), lengths=lengths, state=state)
+    for x, y in zip(got, want, strict=True):
+        assert x.dtype == torch.float32 and torch.equal(x, y)
+
+
 def test_compile_sees_one_node() -> None:
     """No graph break, and the gradients of the eager operator; another T needs no other graph than the one for any T."""
     compiled = torch.compile(scan.linear_scan, backend="aot_eager", fullgraph=True, dynamic=True)
