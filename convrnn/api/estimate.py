@@ -15,9 +15,12 @@ SPEED = 1.6e10
 STEP = 0.004
 """Seconds of a step beside its products, likewise."""
 
+RUN = 0.3
+"""Seconds of a training beside its steps, likewise: what is read, measured and written."""
+
 
 def training_seconds(prepared: Prepared, solved: Mapping[str, Value]) -> float:
-    """Products of forward and backward, and the rest of each step.
+    """Products of forward and backward, the rest of each step, and what every training takes.
 
     Args:
         prepared: what is trained.
@@ -30,4 +33,4 @@ def training_seconds(prepared: Prepared, solved: Mapping[str, Value]) -> float:
     rows = len(prepared.encoded["train"].targets)
     frames = max(1, int(median(prepared.encoded["train"].encoded.lengths.tolist())))
     products = 3 * rows * multiply_adds(net, frames)
-    return prepared.settings.epochs * (products / SPEED + STEP * rows / prepared.settings.batch)
+    return RUN + prepared.settings.epochs * (products / SPEED + STEP * rows / prepared.settings.batch)

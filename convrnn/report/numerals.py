@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from convrnn.core.language import tr
 
@@ -41,6 +42,17 @@ def decimal(value: float) -> str:
         places = 3 - math.floor(math.log10(abs(value))) if value else 0
         return f"{value:,.{max(0, places if abs(value) < 0.01 else min(places, 4))}f}".replace("-", MINUS)
     return f"{value:.3e}".replace("-", MINUS)
+
+
+def places(values: Iterable[float], digits: int = 4) -> int:
+    """Decimal places at which the largest of these numbers has so many digits, for a column of them."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0) or 1.0
+    return max(0, digits - math.ceil(math.log10(largest)))
+
+
+def fixed(value: float, at: int) -> str:
+    """A number with so many decimal places."""
+    return f"{value:,.{at}f}".replace("-", MINUS)
 
 
 def cell(value: object) -> str:

@@ -10,9 +10,8 @@ import math
 from convrnn.core.language import both, spoken, tr
 from convrnn.core.terms import named
 from convrnn.report.markup import Column, Markup, join, table, tag
-from convrnn.report.numerals import MINUS, NONE, percent
+from convrnn.report.numerals import MINUS, NONE, fixed, percent
 from convrnn.report.records import Json
-from convrnn.report.study_words import short
 
 COLUMNS = 7
 
@@ -102,6 +101,6 @@ def _shown(value: float | None, measure: str) -> str | None:
     if value is None:
         return None
     if measure == "quality":
-        return short(value)
+        return fixed(value, 4)
     saved = -math.expm1(-value)
     return f"{100 * saved:+.0f}%".replace("-", MINUS)

@@ -7,7 +7,7 @@ that share a colour differ in two other ways. Names that the fonts lack are numb
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,15 +131,22 @@ def curves(name: str, metric: str, trained: Sequence[Curve], look: Mapping[str, 
     for each in trained:
         by_epoch = {epoch.epoch: (epoch.valid or epoch.train).get(metric, math.nan) for epoch in each.epochs}
         by_arm.setdefault(each.arm, []).append(by_epoch)
-        axes.plot(*zip(*by_epoch.items(), strict=True), color=look[each.arm].colour, linewidth=0.6, alpha=0.3, rasterized=many)
+        axes.plot(
+            *zip(*by_epoch.items(), strict=True), color=look[each.arm].colour, linewidth=0.6, alpha=0.3, rasterized=many, **_alone(by_epoch)
+        )
     for arm, runs in by_arm.items():
         epochs = sorted(set().union(*runs))
         middle = [np.median([run[epoch] for run in runs if epoch in run]) for epoch in epochs]
-        axes.plot(epochs, middle, color=look[arm].colour, linestyle=look[arm].dashes, linewidth=1.5)
+        axes.plot(epochs, middle, color=look[arm].colour, linestyle=look[arm].dashes, linewidth=1.5, **_alone(epochs))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     longest = max(len(each.epochs) for each in trained)
     alt = tr("Learning curves of {count} trainings, {epochs} epochs at most.", count=len(trained), epochs=longest)
     return Drawing(name, figure, alt)
+
+
+def _alone(epochs: Collection[int]) -> dict[str, Any]:
+    """A marker where there is one epoch, which makes no line."""
+    return {"marker": "o", "markersize": 4.5} if len(epochs) == 1 else {}
 
 
 class Priced(NamedTuple):
@@ -150,8 +157,10 @@ class Priced(NamedTuple):
     value: float
 
 
-def costs(name: str, title: str, metric: str, priced: Sequence[Priced], front: Sequence[str], look: Mapping[str, Look]) -> Drawing:
-    """Quality against a cost, the better the higher; the line joins the arms that none beats in both."""
+def costs(
+    name: str, title: str, metric: str, better: str, priced: Sequence[Priced], front: Sequence[str], look: Mapping[str, Look]
+) -> Drawing:
+    """Quality against a cost, the better the higher, so that errors grow downwards; the line joins the arms that none beats in both."""
     figure, axes = _panel(title, named(metric), HEIGHT)
     ends = sorted((each for each in priced if each.arm in front), key=lambda each: each.cost)
     axes.plot([each.cost for each in ends], [each.value for each in ends], color=FAINT, linewidth=1, drawstyle="steps-post", zorder=1)
@@ -164,9 +173,8 @@ def costs(name: str, title: str, metric: str, priced: Sequence[Priced], front: S
     _price_axis(axes, min(prices), max(prices))
     values = [each.value for each in priced]
     spread = (max(values) - min(values)) or abs(values[0]) or 1.0
-    worse_is_more = bool(ends) and ends[-1].value < ends[0].value
     bottom, top = min(values) - 0.08 * spread, max(values) + 0.08 * spread
-    axes.set_ylim((top, bottom - 0.14 * spread) if worse_is_more else (bottom, top + 0.14 * spread))
+    axes.set_ylim((top, bottom - 0.14 * spread) if better == "lower" else (bottom, top + 0.14 * spread))
     _label(axes, ends, look)
     said = joined(f"{each.arm} {each.cost:.3g}, {decimal(each.value)}" for each in priced)
     alt = tr(

@@ -14,10 +14,10 @@ from convrnn.core.language import tr
 from convrnn.core.terms import named, sort_named
 from convrnn.report.html import folded
 from convrnn.report.markup import Column, Markup, join, table, tag
-from convrnn.report.numerals import MINUS, NONE, cell, count, decimal, percent, seconds
+from convrnn.report.numerals import MINUS, NONE, cell, count, decimal, fixed, percent, places, seconds
 from convrnn.report.records import Json, json_object
 from convrnn.report.study_records import Cost, Study
-from convrnn.report.study_words import Verdict, between, overall, probability, short, short_count
+from convrnn.report.study_words import Verdict, between, overall, places_of, probability, short_count
 
 LONG = 15  # rows from which a table of lesser interest is folded
 CLASSES = 24  # columns of a heat map; of more classes those that differ most
@@ -82,13 +82,13 @@ def leaderboard(family: Json, costs: Sequence[Cost], swatches: Mapping[str, Mark
     columns += [Column(tr("average rank"), True), Column(tr("sets"), True)] if several else [Column(tr("deviation over seeds"), True)]
     shown = [price for price in PRICES if price.field in ("parameters", "train_seconds")]
     columns += [Column(price.name(), True) for price in shown]
-    deviation = {each["arm"]: each["deviation"] for each in family["cells"]}
+    deviation, at = {each["arm"]: each["deviation"] for each in family["cells"]}, places_of(family)
     rows = []
     for line in family["leaderboard"]:
         rank = NONE if line["rank"] is None else f"{line['rank']:.2f}"
-        beside = [rank, str(line["sets"])] if several else [cell(deviation[line["arm"]])]
+        beside = [rank, str(line["sets"])] if several else [NONE if (found := deviation[line["arm"]]) is None else fixed(found, at)]
         paid = [_paid(costs, family, line["arm"], price) for price in shown]
-        rows.append([_name(line["arm"], swatches), decimal(line["mean"]), between(line["low"], line["high"]), *beside, *paid])
+        rows.append([_name(line["arm"], swatches), fixed(line["mean"], at), between(line["low"], line["high"], at), *beside, *paid])
     explained = tr(
         "An interval says where the mean would lie with other seeds and other test rows (bootstrap over both). All models answer the same "
         "rows, so two whose intervals overlap may still differ: the pairs below tell."
@@ -121,13 +121,14 @@ def pairs(family: Json) -> Markup:
     if not found:
         return Markup()
     several = len(family["sets"]) > 1
+    at = places_of(family)
     tally = [tr("won, tied, lost")] if several else []
     columns = [Column(tr("model ahead")), Column(tr("model behind"))]
     columns += [Column(name, True) for name in (tr("difference"), tr("interval"), *tally, "Holm p", "d_z", "A")]
     columns.append(Column(tr("verdict")))
     rows = []
     for pair in found:
-        numbers = [short(pair["difference"]), between(pair["low"], pair["high"])]
+        numbers = [fixed(pair["difference"], at), between(pair["low"], pair["high"], at)]
         numbers += [f"{pair['wins']}, {pair['ties']}, {pair['losses']}"] if several else []
         size = NONE if pair["d_z"] is None else f"{pair['d_z']:.2f}".replace("-", MINUS)
         numbers += [probability(pair["holm"]).removeprefix("= "), size, f"{pair['superiority']:.2f}"]
@@ -135,13 +136,13 @@ def pairs(family: Json) -> Markup:
             [pair["first"], pair["second"], *numbers, tag("span.model", tr("better") if pair["told"] else tr("cannot be told apart"))]
         )
     told = sum(pair["told"] for pair in found)
-    name = tr("{pairs} pairs, {told} told apart", pairs=len(found), told=told)
+    name = tr("{told} of {pairs} pairs told apart", pairs=len(found), told=told)
+    low, high = (percent(end(pair["level"] for pair in found), 2) for end in (min, max))
     explained = tr(
-        "Each interval is as wide as its test asks for with so many pairs ({low} to {high}), so that it leaves out 0 just where the pair "
+        "Each interval is as wide as its test asks for with so many pairs ({levels}), so that it leaves out 0 just where the pair "
         "is told apart. d_z: mean difference over its deviation (Cohen). A: how often a training of the one beats one of the other "
         "(Vargha and Delaney).",
-        low=percent(min(pair["level"] for pair in found), 2),
-        high=percent(max(pair["level"] for pair in found), 2),
+        levels=low if low == high else tr("{low} to {high}", low=low, high=high),
     )
     if family["scope"] == "sets":
         explained += tr(" Where many sets tie, the interval may end at 0: the test rejects 0 and nothing beyond.")
@@ -210,10 +211,10 @@ def _heat(columns: Sequence[str], arms: Sequence[str], means: Mapping[tuple[str,
     """A table whose cells are blue where a model is better than the mean of its column and orange where it is worse; the best is bold."""
     head = tag("tr", tag("th", tr("model")), *(tag("th", name or tr("(empty)"), attributes={"scope": "col"}) for name in columns))
     sign = 1 if higher else -1
-    middle, best = {}, {}
+    middle, best, at = {}, {}, {}
     for name in columns:
         own = [means[name, arm] for arm in arms if (name, arm) in means]
-        middle[name], best[name] = sum(own) / len(own), max(own) if higher else min(own)
+        middle[name], best[name], at[name] = sum(own) / len(own), max(own) if higher else min(own), places(own, 3)
     widest = max((abs(value - middle[name]) for (name, _), value in means.items() if name in middle), default=0.0) or 1.0
     rows = []
     for arm in arms:
@@ -225,9 +226,7 @@ def _heat(columns: Sequence[str], arms: Sequence[str], means: Mapping[tuple[str,
                 continue
             gap = sign * (value - middle[name]) / widest
             style = f"--tone: var(--c{1 if gap > 0 else 2}); --share: {55 * math.sqrt(abs(gap)):.0f}%"
-            text = f"{value:.3f}" if abs(value) < 10 else decimal(value)
-            text = text.replace("-", MINUS)
-            cells.append(tag("td.best" if value == best[name] else "td", text, attributes={"style": style}))
+            cells.append(tag("td.best" if value == best[name] else "td", fixed(value, at[name]), attributes={"style": style}))
         rows.append(tag("tr", *cells))
     box = tag(
         "div.scroll",

@@ -160,7 +160,7 @@ def _costs(number: int, family: Json, study: Study, look: dict[str, Look]) -> li
             priced = [figures.Priced(line["arm"], paid[line["arm"]], line["mean"]) for line in everywhere]
             front = _front(priced, family["better"] == "higher")
             title = _titled(price)
-            drawn.append(figures.costs(f"cost-{number}-{price.field}", title, family["metric"], priced, front, look))
+            drawn.append(figures.costs(f"cost-{number}-{price.field}", title, family["metric"], family["better"], priced, front, look))
     return drawn
 
 

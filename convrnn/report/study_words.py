@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from convrnn.core.columns import width
 from convrnn.core.language import both, tr
 from convrnn.core.terms import named
-from convrnn.report.numerals import MINUS, NONE, count, decimal, seconds
+from convrnn.report.numerals import NONE, count, fixed, places, seconds
 from convrnn.report.records import Json
 from convrnn.report.study_records import Cost, Study
 
@@ -50,14 +50,14 @@ def leader(family: Json) -> str:
     return max(net, key=net.__getitem__)
 
 
-def pair_sentence(pair: Json) -> str:
-    """What was found of two models, with the numbers that it rests on."""
+def pair_sentence(pair: Json, at: int) -> str:
+    """What was found of two models, with the numbers that it rests on, `at` so many places."""
     numbers = {
         "first": pair["first"],
         "second": pair["second"],
         "p": probability(pair["holm"]),
-        "difference": short(pair["difference"]),
-        "between": between(pair["low"], pair["high"]),
+        "difference": fixed(pair["difference"], at),
+        "between": between(pair["low"], pair["high"], at),
     }
     if not pair["told"]:
         return tr("{first} and {second} cannot be told apart here (Holm p {p}, difference {difference} {between}).", **numbers)
@@ -78,14 +78,14 @@ def probability(p: float) -> str:
     return "< 0.0001" if p < 1e-4 else f"= {p:.2g}"
 
 
-def between(low: float | None, high: float | None) -> str:
-    """[0.012, 0.050]; a dash where there is no interval."""
-    return NONE if low is None or high is None else f"[{short(low)},\u00a0{short(high)}]"
+def between(low: float | None, high: float | None, at: int) -> str:
+    """[0.0120, 0.0502]; a dash where there is no interval."""
+    return NONE if low is None or high is None else f"[{fixed(low, at)},\u00a0{fixed(high, at)}]"
 
 
-def short(value: float) -> str:
-    """Four places, as differences and intervals are compared; fewer where the numbers are large."""
-    return f"{value:.4f}".replace("-", MINUS) if abs(value) < 10 else decimal(value)
+def places_of(family: Json) -> int:
+    """Decimal places at which the means of a family are compared: four of accuracies, by their size of errors."""
+    return places(line["mean"] for line in family["leaderboard"])
 
 
 def _verdict(family: Json) -> Verdict:
@@ -95,7 +95,7 @@ def _verdict(family: Json) -> Verdict:
     beaten = [pair for pair in family["pairs"] if pair["told"] and pair["first"] == best]
     equal = [_other(pair, best) for pair in family["pairs"] if not pair["told"] and best in (pair["first"], pair["second"])]
     equal = [arm for arm in family["arms"] if arm in equal]
-    details = [pair_sentence(pair) for pair in sorted(beaten, key=lambda pair: family["arms"].index(pair["second"]))]
+    details = [pair_sentence(pair, places_of(family)) for pair in sorted(beaten, key=lambda pair: family["arms"].index(pair["second"]))]
     if not any(pair["told"] for pair in family["pairs"]):
         headline = tr("{models} cannot be told apart here.", models=both(family["arms"]))
     elif len(beaten) == len(family["arms"]) - 1:
@@ -179,19 +179,20 @@ def leaderboard(study: Study) -> list[str]:
             tr("parameters"),
             tr("training time"),
         ]
-        rows = [_cells(line, overall(study.costs, line["arm"], family["sets"]), several) for line in family["leaderboard"]]
+        at = places_of(family)
+        rows = [_cells(line, overall(study.costs, line["arm"], family["sets"]), several, at) for line in family["leaderboard"]]
         lines += [*([""] if lines else []), *_aligned(head, rows)]
         if any(line["sets"] < len(family["sets"]) for line in family["leaderboard"]):
             lines.append(tr("* not on every set: its mean is of other sets than that of the rest"))
     return lines
 
 
-def _cells(line: Json, cost: Cost, several: bool) -> list[str]:
+def _cells(line: Json, cost: Cost, several: bool, at: int) -> list[str]:
     star = "*" if several and line["rank"] is None else ""
     rank = [NONE if line["rank"] is None else f"{line['rank']:.2f}"] if several else []
     size = NONE if cost.parameters is None else short_count(cost.parameters)
     time = NONE if cost.train_seconds is None else seconds(cost.train_seconds)
-    return [_cut(line["arm"]) + star, decimal(line["mean"]), between(line["low"], line["high"]), *rank, size, time]
+    return [_cut(line["arm"]) + star, fixed(line["mean"], at), between(line["low"], line["high"], at), *rank, size, time]
 
 
 def overall(costs: Sequence[Cost], arm: str, sets: Sequence[str]) -> Cost:

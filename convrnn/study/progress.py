@@ -21,6 +21,10 @@ QUIET = 60.0
 """Plain lines: seconds without a run that ends, after which the ones that go on are told of."""
 
 
+SETTLED = (0.05, 60.0)
+"""Share of the work, or seconds, from which on the time that is left is told: before, most of what went by is the start of the workers."""
+
+
 class Ended(NamedTuple):
     """A run that is over.
 
@@ -86,7 +90,7 @@ class Count:
 
     def __init__(self, total: int, done: int, work: float) -> None:
         self.total, self.done, self.work = total, done, work
-        self._made, self._began = 0.0, monotonic()
+        self._all, self._made, self._began = work, 0.0, monotonic()
 
     def one(self, work: float) -> None:
         """Another one is done that by the estimate takes so many seconds."""
@@ -96,9 +100,11 @@ class Count:
 
     def left(self) -> str:
         """`1:05 left`; empty where nobody can know."""
-        if not self._made or self.done >= self.total:
+        share, seconds = SETTLED
+        took = monotonic() - self._began
+        if not self._made or self.done >= self.total or (self._made < share * self._all and took < seconds):
             return ""
-        return tr("{time} left", time=clock(self.work * (monotonic() - self._began) / self._made))
+        return tr("{time} left", time=clock(self.work * took / self._made))
 
 
 class Lines:

@@ -71,6 +71,28 @@ def test_times(value: float, text: str) -> None:
     assert numerals.seconds(value).replace(numerals.THIN, " ") == text
 
 
+@pytest.mark.parametrize(
+    ("column", "places"),
+    [
+        ([0.8], 4),
+        ([1.0, 0.2], 4),
+        ([1.734, 0.8], 3),
+        ([0.0338], 5),
+        ([3.2e-5, 0.0], 8),
+        ([-250.0, 3.0], 1),
+        ([123456.0], 0),
+        ([], 4),
+        ([0.0], 4),
+    ],
+)
+def test_a_column_has_the_places_of_its_largest(column: list[float], places: int) -> None:
+    assert numerals.places(column) == places
+
+
+def test_a_number_with_fixed_places() -> None:
+    assert numerals.fixed(-1234.5678, 2) == "\u22121,234.57"
+
+
 @pytest.mark.parametrize(("value", "text"), [(None, numerals.NONE), (True, "yes"), (1234, "1,234"), ("word", "word")])
 def test_cells(value: object, text: str) -> None:
     assert numerals.cell(value) == text

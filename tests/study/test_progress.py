@@ -47,6 +47,23 @@ def test_lines(now: list[float]) -> None:
     ]
 
 
+def test_what_is_left_is_not_told_from_the_start_of_the_workers(now: list[float]) -> None:
+    """Three seconds until a run of a tenth of a second is over say nothing of the hundred after it; a minute does, and so does a share."""
+    stream = io.StringIO()
+    told = Lines(stream)
+    told.begin(100, 0, 100.0)
+    for waited, work in ((3, 0.1), (1, 4.9), (1, 5.0)):
+        told.started("a", "a run")
+        now[0] += waited
+        told.ended("a", Ended("a run", "done", None, work))
+    assert [line.partition(";")[2] for line in stream.getvalue().splitlines()[1:]] == ["", " 1:16 left", " 0:45 left"]
+    told.begin(100, 0, 100000.0)
+    told.started("a", "a run")
+    now[0] += 60
+    told.ended("a", Ended("a run", "done", None, 100.0))
+    assert stream.getvalue().endswith("left\n")
+
+
 @pytest.mark.parametrize("columns", [80, 60])
 def test_a_bar_fits_into_the_terminal(now: list[float], monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))

@@ -15,7 +15,8 @@ from convrnn.core.errors import DataError
 from convrnn.core.language import speaking
 from convrnn.report import is_study, leaderboard, read_study, render_study, study_words, verdict
 from convrnn.report.fonts import Lettering
-from convrnn.report.study_figures import looks
+from convrnn.report.records import Epoch
+from convrnn.report.study_figures import Curve, Priced, costs, curves, looks
 from convrnn.study import stats
 from tests.report.outline import Outline, outline
 from tests.study.made import ARMS, Plan, write_study
@@ -163,10 +164,33 @@ def test_every_pair_has_a_sentence_in_both_languages(finished: Folder) -> None:
     statistics = read_study(finished("many")).statistics
     assert statistics is not None
     for pair in statistics["families"][0]["pairs"]:
-        said = study_words.pair_sentence(pair)
+        said = study_words.pair_sentence(pair, 4)
         assert ("is better than" in said, "cannot be told apart" in said) == (pair["told"], not pair["told"])
         with speaking("zh"):
-            assert ("优于" in study_words.pair_sentence(pair)) == pair["told"]
+            assert ("优于" in study_words.pair_sentence(pair, 4)) == pair["told"]
+
+
+@pytest.mark.parametrize("better", ["higher", "lower"])
+def test_up_is_better_where_one_model_beats_all_in_both(better: str) -> None:
+    """The line of those that none beats is a point then, and does not tell."""
+    look = looks(["gru", "cnn"], Lettering.find(()))
+    drawn = costs("cost-0", "parameters", "mae", better, [Priced("gru", 1.0, 0.5), Priced("cnn", 2.0, 0.9)], ["gru"], look)
+    bottom, top = drawn.figure.axes[0].get_ylim()
+    assert bool(bottom < top) is (better == "higher")
+
+
+def test_one_epoch_is_a_point() -> None:
+    trained = [Curve("gru", [Epoch(1, 1, {"mae": 0.6}, {"mae": value})]) for value in (0.5, 0.7)]
+    drawn = curves("curves-0", "mae", trained, looks(["gru"], Lettering.find(())))
+    assert [line.get_marker() for line in drawn.figure.axes[0].lines] == ["o"] * 3
+
+
+@pytest.mark.parametrize(("unit", "shown"), [(1.0, r"0\.\d{4}"), (1e-5, r"0\.00000\d{4}"), (1e4, r"\d,\d{3}|\d{3}")])
+def test_errors_have_four_digits_in_any_unit(tmp_path: Path, unit: float, shown: str) -> None:
+    folder = write_study(tmp_path / "unit", Plan({"crnn": 0.5, "gru": 0.0}, {"set": 100}, 3, epochs=2, metric="mae", units={"set": unit}))
+    stats.write(folder)
+    numbers = [re.findall(r"[\d.,]*\d", line.split("  ", 1)[1])[:3] for line in leaderboard(read_study(folder))[1:]]
+    assert all(re.fullmatch(shown, number) for line in numbers for number in line), numbers
 
 
 def test_no_two_of_forty_models_look_alike() -> None:
