@@ -28,6 +28,7 @@ from convrnn.api.runs import train
 from convrnn.core.errors import ConvrnnError, Diverged, ShapeError, SpecError
 from convrnn.core.files import write
 from convrnn.core.language import speaking
+from convrnn.core.numerals import figure
 from convrnn.layers.base import Spec
 from convrnn.training.hooks import Plan
 
@@ -119,7 +120,7 @@ def _train(order: Mapping[str, Any], say: Say) -> dict[str, Any]:
     )
     shown = "valid" if order["trial"] else "test"
     metric = done.model.task.monitor
-    said = f"{'' if shown == 'test' else 'valid '}{metric} {done.metrics[shown][metric]:.4f}"
+    said = f"{'' if shown == 'test' else 'valid '}{metric} {figure(done.metrics[shown][metric])}"
     return {"said": said, "seconds": done.metrics["seconds"]["train"]}
 
 

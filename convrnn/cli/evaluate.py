@@ -8,6 +8,7 @@ import typer
 
 from convrnn.cli import console
 from convrnn.cli.options import Json, Run, SameEncoding
+from convrnn.core.numerals import figure
 from convrnn.core.terms import called
 
 NAME = "evaluate"
@@ -27,7 +28,5 @@ def run(
     if json:
         console.as_json(metrics)
         return
-    for text in console.table(
-        [called(name) for name in metrics], [[f"{value:.4f}" for value in metrics.values()]], right=range(len(metrics))
-    ):
+    for text in console.table([called(name) for name in metrics], [list(map(figure, metrics.values()))], right=range(len(metrics))):
         console.line(text)

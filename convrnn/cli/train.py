@@ -10,6 +10,7 @@ import typer
 from convrnn.cli import console, options
 from convrnn.core.columns import wrapped
 from convrnn.core.language import tr
+from convrnn.core.numerals import fixed, places
 from convrnn.core.terms import called
 
 NAME = "train"
@@ -77,7 +78,8 @@ def _result(run: Any) -> list[str]:
     """The figures, part by part, and where the run is."""
     parts = {part: values for part, values in run.metrics.items() if part in ("test", "valid", "train")}
     names = list(dict.fromkeys(name for values in parts.values() for name in values))
-    rows = [[called(part), *(f"{values[name]:.4f}" if name in values else "" for name in names)] for part, values in parts.items()]
+    at = {name: places(values[name] for values in parts.values() if name in values) for name in names}
+    rows = [[called(part), *(fixed(values[name], at[name]) if name in values else "" for name in names)] for part, values in parts.items()]
     lines = ["", *console.table(["", *map(called, names)], rows, right=range(1, len(names) + 1)), ""]
     lines += [*wrapped(run.finding, 79), ""]
     lines.append(

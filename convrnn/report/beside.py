@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from convrnn.core.language import tr
+from convrnn.core.numerals import decimal, percent
 from convrnn.report.markup import SLOTS, Markup, fill, tag
-from convrnn.report.numerals import decimal, percent
 from convrnn.report.scores import Classified, Regressed
 
 

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from convrnn.core import numerals
 from convrnn.core.language import spoken, tr
+from convrnn.core.numerals import NONE, count, decimal, percent
 from convrnn.core.terms import named, part_named, sort_named
-from convrnn.report import beside, numerals
+from convrnn.report import beside
 from convrnn.report.curves import Finding
 from convrnn.report.markup import SLOTS, Column, Markup, escape, fill, join, table, tag
-from convrnn.report.numerals import NONE, count, decimal, percent
 from convrnn.report.records import Run, messages
 from convrnn.report.scores import COUNTED, Classified, Regressed, training_counts, wilson
 

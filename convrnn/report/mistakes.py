@@ -19,11 +19,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from convrnn.core.language import joined, listed, tr
+from convrnn.core.numerals import decimal, frames, percent
 from convrnn.report import figures
 from convrnn.report.figures import Drawing
 from convrnn.report.fonts import Lettering
 from convrnn.report.markup import SLOTS, Markup, escape, fill, join, tag
-from convrnn.report.numerals import decimal, frames, percent
 from convrnn.report.records import Answer, Mistake
 
 WIDE, HIGH = 300, 104  # of a curve, in units of its SVG

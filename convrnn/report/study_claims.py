@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 
 from convrnn.core.language import both, spoken, tr
+from convrnn.core.numerals import MINUS, NONE, fixed, percent
 from convrnn.core.terms import named
 from convrnn.report.markup import Column, Markup, join, table, tag
-from convrnn.report.numerals import MINUS, NONE, fixed, percent
 from convrnn.report.records import Json
 
 COLUMNS = 7

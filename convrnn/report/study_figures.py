@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from convrnn.core.language import joined, tr
+from convrnn.core.numerals import decimal
 from convrnn.core.terms import named
 from convrnn.report.figures import FAINT, HEIGHT, INK, PAPER, SERIES, WIDTH, Drawing
 from convrnn.report.fonts import Lettering
 from convrnn.report.markup import Markup, tag
-from convrnn.report.numerals import decimal
 from convrnn.report.records import Epoch, Json
 from convrnn.report.study_records import Gradient
 

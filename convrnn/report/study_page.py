@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from convrnn.core.language import tr
+from convrnn.core.numerals import MINUS, NONE, cell, count, decimal, fixed, percent, places, seconds
 from convrnn.core.terms import named, sort_named
 from convrnn.report.html import folded
 from convrnn.report.markup import Column, Markup, join, table, tag
-from convrnn.report.numerals import MINUS, NONE, cell, count, decimal, fixed, percent, places, seconds
 from convrnn.report.records import Json, json_object
 from convrnn.report.study_records import Cost, Study
 from convrnn.report.study_words import Verdict, between, overall, places_of, probability, short_count

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from convrnn.core.columns import width
 from convrnn.core.language import both, tr
+from convrnn.core.numerals import NONE, count, fixed, places, seconds
 from convrnn.core.terms import named
-from convrnn.report.numerals import NONE, count, fixed, places, seconds
 from convrnn.report.records import Json
 from convrnn.report.study_records import Cost, Study
 

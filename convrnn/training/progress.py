@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
 from convrnn.core.language import listed, tr
+from convrnn.core.numerals import figure
 from convrnn.core.terms import called
 from convrnn.training.hooks import Plan, Silent, Watcher
 
@@ -173,8 +174,9 @@ def summary(plan: Plan) -> str:
 def scores(record: Mapping[str, Any], metric: str) -> str:
     """Losses and first metric of an epoch: `loss 0.2310, accuracy 0.9312, valid loss 0.2511, valid accuracy 0.9250`."""
     train, valid = record["train"], record.get("valid", {})
-    told = [tr("{name} {value:.4f}", name=called(name), value=train[name]) for name in ("loss", metric) if name in train]
-    told += [tr("valid {name} {value:.4f}", name=called(name), value=valid[name]) for name in ("loss", metric) if name in valid]
+    forms = {"loss": "{:.4f}".format, metric: figure}.items()  # an error is in the unit of the target, a loss in that of its deviation
+    told = [tr("{name} {training}", name=called(name), training=shown(train[name])) for name, shown in forms if name in train]
+    told += [tr("valid {name} {value}", name=called(name), value=shown(valid[name])) for name, shown in forms if name in valid]
     return listed(told)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from convrnn import __version__
+from convrnn.core.numerals import figure
 
 VERBS = ("train", "evaluate", "predict", "inspect", "report", "export", "models", "datasets")
 
@@ -110,7 +111,7 @@ def test_evaluate(convrnn: Callable[..., Any], files: Path, runs: dict[str, Path
     assert 0.0 <= found["accuracy"] <= 1.0
     said = convrnn("evaluate", runs["table"], files / "good.csv")
     names, values = (line.split() for line in said.out.splitlines())
-    assert dict(zip(names, values, strict=True)) == {name: f"{value:.4f}" for name, value in found.items()}
+    assert dict(zip(names, values, strict=True)) == {name: figure(value) for name, value in found.items()}
 
 
 def test_evaluate_with_a_label_it_does_not_know(convrnn: Callable[..., Any], files: Path, runs: dict[str, Path]) -> None:

@@ -45,14 +45,19 @@ def decimal(value: float) -> str:
 
 
 def places(values: Iterable[float], digits: int = 4) -> int:
-    """Decimal places at which the largest of these numbers has so many digits, for a column of them."""
+    """Decimal places for a column of numbers: so many, or as many as give the largest so many digits where it is above 1 or below 0.01."""
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0) or 1.0
-    return max(0, digits - math.ceil(math.log10(largest)))
+    return digits if 0.01 <= largest <= 1 else max(0, digits - math.ceil(math.log10(largest)))
 
 
 def fixed(value: float, at: int) -> str:
     """A number with so many decimal places."""
     return f"{value:,.{at}f}".replace("-", MINUS)
+
+
+def figure(value: float) -> str:
+    """A metric as a terminal shows it: 0.9312, 12.35, 0.000001664; `nan` is said."""
+    return fixed(value, places([value]))
 
 
 def cell(value: object) -> str:
