@@ -120,7 +120,7 @@ def norm(epochs: Sequence[Epoch], steps: Sequence[Step]) -> Drawing:
     """The norm of the gradient before clipping, step by step."""
     figure, axes = _panel(tr("epoch"), tr("gradient norm"), height=2.3)
     values = _finite([each.norm for each in steps])
-    axes.plot(_epoch_of(epochs, steps), values, color=SERIES[3], linewidth=1.0)
+    axes.plot(_epoch_of(epochs, steps), values, color=SERIES[3], linewidth=1.0, **_dots(len(values)))
     _logarithmic(axes, values.tolist())
     known = values[np.isfinite(values)]
     alt = tr("never finite.")

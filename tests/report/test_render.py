@@ -278,3 +278,12 @@ def test_public_names() -> None:
     assert room.__all__ == sorted(room.__all__)
     public: list[Any] = [getattr(room, name) for name in room.__all__]
     assert all(each.__doc__ for each in public)
+
+
+def test_a_single_recorded_step_is_a_point() -> None:
+    from convrnn.report import figures
+    from convrnn.report.records import Epoch, Step
+
+    epochs, steps = [Epoch(1, 1, {"loss": 1.0}, rate=1e-3)], [Step(1, 1, 1.0, 1e-3, 2.5)]
+    for drawn in (figures.rate(epochs, steps), figures.norm(epochs, steps)):
+        assert [line.get_marker() for line in drawn.figure.axes[0].lines] == ["o"]
