@@ -23,12 +23,12 @@ from convrnn.api.prepare import Say, TaskName
 from convrnn.api.rows import Reading, source_of
 from convrnn.core.errors import JobError, UsageError
 from convrnn.core.language import tr
+from convrnn.core.lock import locked
 from convrnn.layers.base import Spec
 from convrnn.report import Verdict, render_study, verdict
 from convrnn.study import engine, judged, stats
 from convrnn.study.articles import NAME
 from convrnn.study.folder import read_lines, read_plan, refuse_existing, write_plan, write_tables
-from convrnn.study.lock import locked
 from convrnn.study.plan import Arm, Plan, Skipped
 from convrnn.study.progress import Nobody, Told
 from convrnn.study.workers import Hire
@@ -168,7 +168,7 @@ def resume_study(folder: str | Path, *, workers: int | None = None, say: Say | N
     """
     study, crew = Path(folder), _workers(workers)
     read_plan(study)
-    with locked(study / ".lock") as lock:
+    with locked(study) as lock:
         plan = read_plan(study)
         for each in engine.unfinished(study, plan):
             if each.digest is not None:
@@ -216,7 +216,7 @@ def _begun(study: Path) -> Iterator[int]:
     """The folder of a study, locked."""
     try:
         study.mkdir(parents=True, exist_ok=True)
-        with locked(study / ".lock") as lock:
+        with locked(study) as lock:
             yield lock
     except (NotADirectoryError, FileExistsError):
         raise UsageError("--out", tr("{folder} lies in a file, expected folders only", folder=study), tr("choose another")) from None

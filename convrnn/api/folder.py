@@ -7,8 +7,8 @@ with the folders above it that were made for it, since there is nothing in it to
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from itertools import count
 from pathlib import Path
@@ -19,11 +19,15 @@ import yaml
 from convrnn.core.errors import DataError, JobError, UsageError
 from convrnn.core.files import write
 from convrnn.core.language import tr
+from convrnn.core.lock import locked
 from convrnn.core.yaml_text import read_yaml
 
 RUNS = Path("runs")
 MEMORY = "memory"
 """Stands for the data of a run in `config.yaml` where they came from Python."""
+
+RECORDS = ("history.jsonl", "predictions.jsonl")
+"""What a run folder holds under names that answers could be given too."""
 
 _REMEDY = tr("give the folder that `convrnn train` wrote")
 
@@ -162,6 +166,28 @@ def _remove_empty(made: Sequence[Path]) -> None:
     with suppress(OSError):
         for place in made:
             place.rmdir()
+
+
+@contextmanager
+def alone(folder: Path | None) -> Iterator[None]:
+    """Nobody else trains there meanwhile: a scheduler that starts a job again too early would have two mix their checkpoints.
+
+    Args:
+        folder: of a run; None: there is none.
+
+    Raises:
+        UsageError: another process is at work there.
+        JobError: it cannot be written to.
+    """
+    with ExitStack() as stack:
+        if folder is not None:
+            try:
+                stack.enter_context(locked(folder, brief=True))
+            except OSError as error:
+                raise JobError(
+                    str(folder), tr("could not be written: {reason}", reason=error.strerror), tr("free some space or choose another --out")
+                ) from error
+        yield
 
 
 def begun(folder: Path) -> bool:

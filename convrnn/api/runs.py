@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from convrnn.api.folder import MEMORY, Config, begun, discard, finished, new_folder, read_config, refuse_existing
+from convrnn.api.folder import MEMORY, Config, alone, begun, discard, finished, new_folder, read_config, refuse_existing
 from convrnn.api.gates import write_gates
 from convrnn.api.options import plain, refuse_test_of_folds
 from convrnn.api.prepare import Prepared, Request, Say, TaskName, prepare
@@ -263,7 +263,7 @@ def _run(data: Any, y: Any, how: Reading, request: Request, job: _Job) -> Run:
         job.say(
             tr("note: compiled kernels are not used ({why}); install a C++ compiler and reinstall convrnn for faster training", why=why)
         )
-    with _kept(job, made, _named(data)):
+    with _kept(job, made, _named(data)), alone(job.folder):
         return _finish(prepared, _fit(prepared, job), job)
 
 

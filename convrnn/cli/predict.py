@@ -25,6 +25,7 @@ def run(
 ) -> None:
     """Answer for every row: a label with probability, or a number."""
     from convrnn.api import runs
+    from convrnn.api.folder import RECORDS
     from convrnn.core.errors import UsageError
     from convrnn.deploy import load
 
@@ -34,6 +35,8 @@ def run(
         require_file_place("--out", out)
         if out.exists() and Path(file).exists() and out.samefile(file):
             raise UsageError("--out", tr("{path} is the file that is read", path=out), tr("choose another"))
+        if any(out.exists() and (record := folder / name).exists() and out.samefile(record) for name in RECORDS):
+            raise UsageError("--out", tr("{path} is a record of the run", path=out), tr("choose another"))
     model = load(folder)
     data = sys.stdin.buffer.read() if file == "-" else file
     examples, answers = runs.predict_named(model, data, encoding=encoding, say=console.aside)

@@ -17,6 +17,7 @@ import convrnn as cr
 from convrnn.api.folder import discard
 from convrnn.api.options import assign, parse, plain
 from convrnn.api.rows import Reading, rows_for, source_of
+from convrnn.core import lock
 from convrnn.modality import Jitter, modality_for
 from convrnn.tasks import Classify
 from convrnn.training.hooks import Interrupted, Silent
@@ -174,6 +175,21 @@ def test_resuming_a_trial_that_is_done(tmp_path: Path) -> None:
     with pytest.raises(cr.DataError, match="was a trial, to choose something by: it is done, and kept its metrics only; to train anew"):
         cr.resume(tmp_path)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_one_training_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "PATIENCE", 0.1)
+    with pytest.raises(Interrupted):
+        cr.train(X, LABEL, out=tmp_path / "cut", report=False, watch=StopAfter(1), **QUICK)
+    before = sorted((tmp_path / "cut").rglob("*"))
+    with (
+        lock.locked(tmp_path / "cut", brief=True),
+        pytest.raises(cr.UsageError, match="another process is at work in this folder; wait for it"),
+    ):
+        cr.train(X, LABEL, out=tmp_path / "cut", report=False, resume=True, **QUICK)
+    assert sorted((tmp_path / "cut").rglob("*")) == before
+    cr.train(X, LABEL, out=tmp_path / "cut", report=False, resume=True, **QUICK)
+    assert (tmp_path / "cut" / "metrics.json").is_file() and not (tmp_path / "cut" / ".lock").exists()
 
 
 def test_resuming_what_is_no_run(tmp_path: Path) -> None:

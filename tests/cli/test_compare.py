@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from convrnn.cli import main
-from convrnn.study import lock
+from convrnn.core import lock
 from convrnn.study.budget import meets
 
 BUDGET = 8_000
@@ -225,10 +225,10 @@ def test_as_json(done: Done, convrnn: Callable[..., Any]) -> None:
 
 def test_one_process_at_a_time(done: Done, convrnn: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "PATIENCE", 0.1)
-    with lock.locked(done.study / ".lock"):
+    with lock.locked(done.study):
         said = convrnn("compare", "--resume", done.study)
     assert said.code == 2
-    assert "another process is at work on this study" in said.err and said.err.count("\n") == 1
+    assert "another process is at work in this folder" in said.err and said.err.count("\n") == 1
     assert convrnn("compare", "--resume", done.study).code == 0, "a lock that nobody holds is none"
 
 

@@ -132,3 +132,11 @@ def test_predictions_of_the_run_are_those_of_predict(convrnn: Callable[..., Any]
     for name, row in kept.items():
         assert row["label"] == found[name]["label"]
         assert row["probability"] == pytest.approx(found[name]["probability"], abs=WITHIN)
+
+
+@pytest.mark.parametrize("name", ["predictions.jsonl", "history.jsonl"])
+def test_records_of_the_run_are_not_written_over(name: str, convrnn: Callable[..., Any], files: Path, runs: dict[str, Path]) -> None:
+    before = (runs["table"] / name).read_bytes()
+    said = convrnn("predict", runs["table"], files / "good.csv", "--out", runs["table"] / name)
+    assert said.code == 2 and f"{name} is a record of the run; choose another" in said.err
+    assert (runs["table"] / name).read_bytes() == before
