@@ -73,7 +73,7 @@ GOALS = (
     Goal("JapaneseVowels", "DIR/ucr_uea/JapaneseVowels --model crnn", 5, least=0.975),
     Goal("fsdd", "DIR/fsdd/recordings.zip --model crnn", 3, least=0.98),
     Goal("ECG", "DIR/mts_baydogan/ECG --model crnn", 5),
-    Goal("PLAID", "DIR/ucr_uea/PLAID --model crnn", 1),
+    Goal("PLAID", "DIR/ucr_uea/PLAID --model crnn", 5),
     Goal("trec6", "DIR/trec6/TREC.train.gz --model text-cnn", 3, least=0.87),
     Goal("mr_polarity", "DIR/mr_polarity --model text-cnn", 3, least=0.74),
     Goal("zh_reviews", "DIR/zh_reviews/train.tsv.gz --model text-cnn", 3),

@@ -45,6 +45,7 @@ class Config:
         settings: every setting of the training.
         body: the layers before the head of the task, every field written.
         modality: the choices of the modality; what it learned stands in `model.json`.
+        trial: something is chosen by the run, so that its test part is not measured.
     """
 
     data: str
@@ -55,6 +56,7 @@ class Config:
     settings: Mapping[str, Any]
     body: Mapping[str, Any]
     modality: Mapping[str, Any]
+    trial: bool = False
 
 
 def read_config(folder: Path) -> Config:
@@ -71,8 +73,9 @@ def read_config(folder: Path) -> Config:
     except UnicodeDecodeError as error:
         raise DataError(str(path), tr("is damaged: {error}", error=error), tr("train again, or restore it from a copy")) from None
     wanted = {each.name for each in fields(Config)}
-    if not isinstance(stored, dict) or set(stored) != wanted:
-        differs = sorted(wanted ^ set(stored)) if isinstance(stored, dict) else sorted(wanted)
+    named = set(stored) | {"trial"} if isinstance(stored, dict) else set[str]()
+    if named != wanted:
+        differs = sorted(wanted ^ named)
         raise DataError(
             str(path),
             tr("is damaged or of another version: see {names}", names=", ".join(differs)),

@@ -133,7 +133,7 @@ def train(
     if another and (folder is None or resume):
         raise UsageError("another", tr("is for a new run folder"), tr("give out, and leave resume out"))
     if folder is not None and resume:
-        read_config(folder)  # whether it is a run folder at all
+        trial = read_config(folder).trial or trial
     elif folder is not None and not another:
         refuse_existing(folder)  # before the data are read, which may take a while
     chosen = _known(model)
@@ -159,7 +159,7 @@ def resume(folder: str | Path, *, say: Say | None = None, watch: Watcher | None 
     if finished(place):
         return _read_back(place, told)
     how, request = _asked(place, config)
-    return _run(config.data, None, how, request, _Job(place, True, config.command, told, watch, True))
+    return _run(config.data, None, how, request, _Job(place, True, config.command, told, watch, True, config.trial))
 
 
 def prepared_of(folder: str | Path) -> Prepared:
@@ -257,7 +257,7 @@ def _run(data: Any, y: Any, how: Reading, request: Request, job: _Job) -> Run:
     prepared = prepare(source_of(data, y, how, job.digest), request, job.say)
     made: list[Path] = []
     if job.folder is not None and not job.resume:
-        folder, made = new_folder(job.folder, _config(data, how, request, prepared, job.command), job.another)
+        folder, made = new_folder(job.folder, _config(data, how, request, prepared, job), job.another)
         job = replace(job, folder=folder)
     if why := native.why_not():
         job.say(
@@ -267,11 +267,11 @@ def _run(data: Any, y: Any, how: Reading, request: Request, job: _Job) -> Run:
         return _finish(prepared, _fit(prepared, job), job)
 
 
-def _config(data: Any, how: Reading, request: Request, prepared: Prepared, command: str) -> Config:
+def _config(data: Any, how: Reading, request: Request, prepared: Prepared, job: _Job) -> Config:
     modality = prepared.model.modality
     return Config(
         data=_named(data),
-        command=command,
+        command=job.command,
         reading=plain(asdict(how)),
         model=plain(request.model),
         options=request.options,
@@ -279,6 +279,7 @@ def _config(data: Any, how: Reading, request: Request, prepared: Prepared, comma
         body=prepared.body.to_dict(),
         # Its choices, without what it learned: that stands in model.json.
         modality={"modality": modality.name, **{name: plain(getattr(modality, name)) for name in modality.choices}},
+        trial=job.trial,
     )
 
 

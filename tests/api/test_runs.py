@@ -177,6 +177,17 @@ def test_resuming_a_trial_that_is_done(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("trial", [False, True])
+def test_a_trial_that_was_cut_off_goes_on_as_one(tmp_path: Path, trial: bool) -> None:
+    """What chooses never sees the test part, whoever goes on with it."""
+    data, run = tmp_path / "rows.csv", tmp_path / "run"
+    data.write_text("label,t0,t1\n" + "".join(f"{row % 2},{row},{row % 3}\n" for row in range(40)))
+    with pytest.raises(Interrupted):
+        cr.train(data, out=run, trial=trial, watch=StopAfter(1), **QUICK)
+    assert ("test" in cr.resume(run).metrics) is not trial
+    assert (run / "metrics.json").is_file()
+
+
 def test_one_training_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "PATIENCE", 0.1)
     with pytest.raises(Interrupted):
