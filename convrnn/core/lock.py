@@ -7,6 +7,7 @@ milliseconds still writes.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -51,12 +52,14 @@ def locked(folder: Path, brief: bool = False) -> Iterator[int]:
 
 def _taken(path: Path) -> int | None:
     """The descriptor of the file, locked; None: another process has it, or had it and took the file away."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    with suppress(FileNotFoundError):
-        if _locks(descriptor) and os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
-    os.close(descriptor)
-    return None
+    descriptor, mine = os.open(path, os.O_RDWR | os.O_CREAT, 0o666), False
+    try:
+        with suppress(FileNotFoundError):
+            mine = _locks(descriptor) and os.path.samestat(os.fstat(descriptor), path.stat())
+    finally:
+        if not mine:
+            os.close(descriptor)
+    return descriptor if mine else None
 
 
 if sys.platform == "win32":
@@ -77,4 +80,7 @@ else:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        except OSError as error:  # some network file systems know no locks: work there goes on without
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
+                raise
         return True

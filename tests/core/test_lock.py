@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -41,3 +42,18 @@ def test_a_lock_on_a_file_that_was_taken_away_is_none(tmp_path: Path, monkeypatc
     monkeypatch.setattr(lock, "_locks", gone)
     with lock.locked(tmp_path, True) as descriptor:
         assert len(calls) == 2 and os.path.samestat(os.fstat(descriptor), (tmp_path / ".lock").stat())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has its own way")
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(said, "no")
+
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
+    said = errno.ENOLCK
+    with lock.locked(tmp_path, True):
+        assert (tmp_path / ".lock").exists()
+    said, opened = errno.EIO, len(os.listdir("/dev/fd"))
+    with pytest.raises(OSError, match="no"), lock.locked(tmp_path):
+        pass
+    assert len(os.listdir("/dev/fd")) == opened
