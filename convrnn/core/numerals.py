@@ -47,6 +47,7 @@ def decimal(value: float) -> str:
 def places(values: Iterable[float], digits: int = 4) -> int:
     """Decimal places for a column of numbers: so many, or as many as give the largest so many digits where it is above 1 or below 0.01."""
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0) or 1.0
+    largest = round(largest, digits) or largest  # a sum of shares may be 1 and a rounding error
     return digits if 0.01 <= largest <= 1 else max(0, digits - math.ceil(math.log10(largest)))
 
 

@@ -80,7 +80,15 @@ def test_cells(value: object, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.9312, "0.9312"), (1.0, "1.0000"), (12.345, "12.35"), (1.7e-6, "0.000001700"), (0.0, "0.0000"), (math.nan, "nan")],
+    [
+        (0.9312, "0.9312"),
+        (1.0, "1.0000"),
+        (1 + 1e-15, "1.0000"),
+        (12.345, "12.35"),
+        (1.7e-6, "0.000001700"),
+        (0.0, "0.0000"),
+        (math.nan, "nan"),
+    ],
 )
 def test_a_metric_on_a_terminal(value: float, text: str) -> None:
     assert numerals.figure(value) == text
