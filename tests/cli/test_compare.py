@@ -183,7 +183,6 @@ def test_a_set_whose_files_fix_a_test_part_has_no_folds(convrnn: Callable[..., A
     )
 
 
-@pytest.mark.full
 def test_folds_cut_off_and_gone_on_with(forks: Any, files: Path, tmp_path: Path) -> None:
     """Every row of the set is a test row once, for each seed; killed in the midst and gone on with, the tables are the same bytes."""
     typed = ("compare", files / "good.csv", "--models", "gru:width=4", "--folds", 3, "--seeds", 2, "--epochs", 1, "--quiet")
