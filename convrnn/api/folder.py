@@ -19,7 +19,7 @@ import yaml
 from convrnn.core.errors import DataError, JobError, UsageError
 from convrnn.core.files import write
 from convrnn.core.language import tr
-from convrnn.core.lock import locked
+from convrnn.core.lock import lock_of, locked
 from convrnn.core.yaml_text import read_yaml
 
 RUNS = Path("runs")
@@ -73,6 +73,7 @@ def read_config(folder: Path) -> Config:
     except UnicodeDecodeError as error:
         raise DataError(str(path), tr("is damaged: {error}", error=error), tr("train again, or restore it from a copy")) from None
     wanted = {each.name for each in fields(Config)}
+    # Runs from before trials were told apart lack the word.
     named = set(stored) | {"trial"} if isinstance(stored, dict) else set[str]()
     if named != wanted:
         differs = sorted(wanted ^ named)
@@ -191,6 +192,11 @@ def alone(folder: Path | None) -> Iterator[None]:
                     str(folder), tr("could not be written: {reason}", reason=error.strerror), tr("free some space or choose another --out")
                 ) from error
         yield
+
+
+def busy(folder: Path) -> bool:
+    """Whether a process is at work there, or was when it was killed."""
+    return lock_of(folder).exists()
 
 
 def begun(folder: Path) -> bool:

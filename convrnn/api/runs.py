@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from convrnn.api.folder import MEMORY, Config, alone, begun, discard, finished, new_folder, read_config, refuse_existing
+from convrnn.api.folder import MEMORY, Config, alone, begun, busy, discard, finished, new_folder, read_config, refuse_existing
 from convrnn.api.gates import write_gates
 from convrnn.api.options import plain, refuse_test_of_folds
 from convrnn.api.prepare import Prepared, Request, Say, TaskName, prepare
@@ -133,7 +133,7 @@ def train(
     if another and (folder is None or resume):
         raise UsageError("another", tr("is for a new run folder"), tr("give out, and leave resume out"))
     if folder is not None and resume:
-        trial = read_config(folder).trial or trial
+        trial = read_config(folder).trial or trial  # and whether it is a run folder at all
     elif folder is not None and not another:
         refuse_existing(folder)  # before the data are read, which may take a while
     chosen = _known(model)
@@ -293,7 +293,7 @@ def _kept(job: _Job, made: list[Path], data: str) -> Iterator[None]:
         where = error.where if isinstance(error, Interrupted) else ""
         raise Interrupted(where, tr("nothing is kept without a folder") if folder is None else _way_on(folder, data)) from None
     except ConvrnnError as error:
-        if folder is not None and not job.resume and not begun(folder):
+        if folder is not None and not job.resume and not begun(folder) and not busy(folder):  # busy: another process has gone on with it
             discard(folder, made)
         elif folder is not None and isinstance(error, JobError) and isinstance(error.__cause__, OSError):
             raise JobError(error.where, error.problem, tr("free some space and {how}", how=_way_on(folder, data))) from error.__cause__

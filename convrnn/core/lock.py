@@ -22,6 +22,11 @@ PATIENCE = 5.0
 """Seconds that a lock is waited for: workers of a study that was killed notice and end within them."""
 
 
+def lock_of(folder: Path) -> Path:
+    """The file that is locked while a process is at work in a folder."""
+    return folder / ".lock"
+
+
 @contextmanager
 def locked(folder: Path, brief: bool = False) -> Iterator[int]:
     """Inside, no other process is at work in this folder; gives the descriptor of the open file `.lock`, which children may inherit.
@@ -34,7 +39,7 @@ def locked(folder: Path, brief: bool = False) -> Iterator[int]:
         UsageError: another process is at work, and stays.
         OSError: the file cannot be made.
     """
-    path, end = folder / ".lock", time.monotonic() + PATIENCE
+    path, end = lock_of(folder), time.monotonic() + PATIENCE
     while (descriptor := _taken(path)) is None:
         if time.monotonic() > end:
             raise UsageError(

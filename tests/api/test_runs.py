@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 import yaml
 
 import convrnn as cr
+from convrnn.api import runs
 from convrnn.api.folder import discard
 from convrnn.api.options import assign, parse, plain
 from convrnn.api.rows import Reading, rows_for, source_of
@@ -201,6 +203,23 @@ def test_one_training_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert sorted((tmp_path / "cut").rglob("*")) == before
     cr.train(X, LABEL, out=tmp_path / "cut", report=False, resume=True, **QUICK)
     assert (tmp_path / "cut" / "metrics.json").is_file() and not (tmp_path / "cut" / ".lock").exists()
+
+
+def test_a_new_run_that_another_process_has_gone_on_with_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the moment between `config.yaml` and the lock."""
+    monkeypatch.setattr(lock, "PATIENCE", 0.1)
+    make = runs.new_folder
+    with ExitStack() as other:
+
+        def overtaken(*asked: Any) -> Any:
+            made = make(*asked)
+            other.enter_context(lock.locked(made[0], brief=True))
+            return made
+
+        monkeypatch.setattr(runs, "new_folder", overtaken)
+        with pytest.raises(cr.UsageError, match="another process is at work"):
+            cr.train(X, LABEL, out=tmp_path / "run", report=False, **QUICK)
+        assert (tmp_path / "run" / "config.yaml").is_file()
 
 
 def test_resuming_what_is_no_run(tmp_path: Path) -> None:

@@ -28,7 +28,6 @@ def test_the_second_is_refused_until_the_first_is_over(tmp_path: Path, brief: bo
         pass
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows removes no file that is open")
 def test_a_lock_on_a_file_that_was_taken_away_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first goes, and with it the file that the second has opened; a third makes a new one: one of the two only may have it."""
     locks, calls = lock._locks, []
@@ -44,7 +43,6 @@ def test_a_lock_on_a_file_that_was_taken_away_is_none(tmp_path: Path, monkeypatc
         assert len(calls) == 2 and os.path.samestat(os.fstat(descriptor), (tmp_path / ".lock").stat())
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has its own way")
 def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def flock(descriptor: int, operation: int) -> None:
         raise OSError(said, "no")
